@@ -1,0 +1,1 @@
+"""What every experiment needs and no image: options, registries, trainer, results."""

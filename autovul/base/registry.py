@@ -1,0 +1,68 @@
+"""Registries: a name on the command line, a key in a file and a class or builder in the code are one thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from autovul.base.errors import UsageError, nearest
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+
+class UnknownName(UsageError, ValueError):
+    """A name that no registry entry has."""
+
+
+class Registry(Generic[T]):
+    """A mapping from names to classes or builders of one kind.
+
+    Args:
+        kind: What an entry is, in the singular and as users say it ("model", "data set"); it opens error messages.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, T] = {}
+        self._aliases: dict[str, str] = {}
+
+    def register(self, name: str, *aliases: str) -> Callable[[T], T]:
+        """A decorator that makes its class or builder known as ``name`` (the canonical one) and ``aliases``."""
+
+        def add(entry: T) -> T:
+            for known in (name, *aliases):
+                if known in self._entries or known in self._aliases:
+                    raise ValueError(f"{self.kind} {known!r} is registered twice")
+            self._entries[name] = entry
+            self._aliases.update(dict.fromkeys(aliases, name))
+            return entry
+
+        return add
+
+    def canonical(self, name: str) -> str:
+        """The canonical form of a name or alias.
+
+        Raises:
+            UnknownName: No entry has this name; the message gives the nearest ones.
+        """
+        resolved = self._aliases.get(name, name)
+        if resolved not in self._entries:
+            known = [*self._entries, *self._aliases]
+            hint = nearest(name, known) or f"; there are: {', '.join(self.list())}"
+            raise UnknownName(f"unknown {self.kind} {name!r}{hint}")
+        return resolved
+
+    def get(self, name: str) -> T:
+        """The class or builder registered under a name or alias."""
+        return self._entries[self.canonical(name)]
+
+    def create(self, name: str, **options: Any) -> Any:
+        """Call the entry with ``options``."""
+        return self.get(name)(**options)
+
+    def list(self) -> list[str]:
+        """The canonical names, in order of registration."""
+        return [*self._entries]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries or name in self._aliases

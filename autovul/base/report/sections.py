@@ -1,0 +1,199 @@
+"""What the report shows: sections of networks that may be compared, and each network's runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from statistics import fmean
+from typing import Any
+
+from autovul.base.report import catalogue
+from autovul.base.result import Result
+from autovul.base.statistics import Difference, Interval, compare_groups, mean_interval, wilson_interval
+
+
+@dataclass(frozen=True)
+class Run:
+    """A record and its place in the report."""
+
+    number: int
+    result: Result
+
+    @property
+    def anchor(self) -> str:
+        return f"run-{self.number}"
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network of a section: a row of the table.
+
+    Args:
+        name: The network's name without the suffix of a repetition.
+        group: Its group.
+        runs: Its runs, one a seed, by seed.
+        marks: Options that change its size, such as "width 0.25".
+    """
+
+    name: str
+    group: str
+    runs: tuple[Run, ...]
+    marks: tuple[str, ...] = ()
+
+    @property
+    def anchor(self) -> str:
+        return f"network-of-{self.runs[0].anchor}"
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} ({', '.join(self.marks)})" if self.marks else self.name
+
+    @property
+    def good(self) -> list[Run]:
+        """The runs that count: those whose status is ok."""
+        return [run for run in self.runs if run.result.status == "ok"]
+
+    @property
+    def troubles(self) -> dict[str, int]:
+        """How many runs diverged or failed, by status."""
+        statuses = [run.result.status for run in self.runs]
+        return {status: statuses.count(status) for status in ("diverged", "failed") if status in statuses}
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        return next((run.result.facts for run in self.runs if run.result.facts), {})
+
+    def values(self, metric: str) -> list[float]:
+        """The metric's values, one for each run that counts and measured it."""
+        found = (run.result.metrics.get(metric) for run in self.good)
+        return [entry.value for entry in found if entry is not None and entry.value is not None]
+
+    def mean(self, metric: str) -> float | None:
+        values = self.values(metric)
+        return fmean(values) if values else None
+
+    def counts(self, metric: str) -> list[int]:
+        """The distinct numbers of samples that the metric's values are over."""
+        found = (run.result.metrics.get(metric) for run in self.good)
+        return sorted({entry.count for entry in found if entry is not None and entry.count is not None})
+
+    def seed_interval(self, metric: str) -> Interval | None:
+        """The interval over seeds, from two on."""
+        return mean_interval(self.values(metric))
+
+    def image_interval(self, metric: str) -> Interval | None:
+        """The interval over images of a rate that only one seed measured, in percent."""
+        values, counts = self.values(metric), self.counts(metric)
+        if len(values) != 1 or len(counts) != 1 or counts[0] < 1 or not catalogue.metric_info(metric).rate:
+            return None
+        if not 0 <= values[0] <= 100:
+            return None
+        interval = wilson_interval(values[0] * counts[0] / 100, counts[0])
+        return Interval(values[0], 100 * interval.low, 100 * interval.high)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A metric's group means and their difference, first minus second."""
+
+    metric: str
+    first: str
+    second: str
+    means: tuple[float, float]
+    difference: Difference
+    least_seeds: int  # the fewest values a network has
+
+
+@dataclass(frozen=True)
+class Section:
+    """Runs that may be compared: one experiment and algorithm, on one set of data, under one setting.
+
+    Args:
+        number: Its place in the report.
+        experiment, algorithm, dataset, data_sha256: What all its runs share.
+        setting: The options that tell it apart from its sister sections.
+        networks: By group, then by name.
+        metrics: The metrics of its tables, the main one first.
+        differing: Options that are not the same for all networks: their values, and who has each.
+        several_data: Whether other sections show other data under the same name.
+        replaced: How many older records of the same run were left aside.
+    """
+
+    number: int
+    experiment: str
+    algorithm: str
+    dataset: str
+    data_sha256: str
+    setting: Mapping[str, str]
+    networks: tuple[Network, ...]
+    metrics: tuple[str, ...]
+    differing: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    several_data: bool = False
+    replaced: int = 0
+
+    @property
+    def anchor(self) -> str:
+        return f"section-{self.number}"
+
+    @property
+    def main(self) -> str:
+        return self.metrics[0] if self.metrics else ""
+
+    @property
+    def title(self) -> str:
+        return catalogue.experiment_info(self.experiment).title
+
+    @property
+    def about(self) -> str:
+        return catalogue.experiment_info(self.experiment).about
+
+    @property
+    def conditions(self) -> list[str]:
+        """What tells the section apart: algorithm, data, setting."""
+        data = f"{self.dataset} (data {self.data_sha256[:8] or 'not recorded'})" if self.several_data else self.dataset
+        setting = [f"{name} {value}" for name, value in self.setting.items()]
+        return [part for part in (self.algorithm, data, *setting) if part]
+
+    @property
+    def results(self) -> list[Result]:
+        return [run.result for network in self.networks for run in network.runs]
+
+    @property
+    def groups(self) -> list[str]:
+        return sorted({network.group for network in self.networks}, key=catalogue.group_rank)
+
+    def unit(self, metric: str) -> str:
+        found = (result.metrics.get(metric) for result in self.results)
+        return next((entry.unit for entry in found if entry is not None), "")
+
+    def members(self, group: str, metric: str) -> list[Network]:
+        """The group's networks that have a value of the metric."""
+        return [network for network in self.networks if network.group == group and network.values(metric)]
+
+    def group_mean(self, group: str, metric: str) -> float | None:
+        """The mean over the group's networks, each counting once."""
+        means = [fmean(network.values(metric)) for network in self.members(group, metric)]
+        return fmean(means) if means else None
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        pairs = [pair for pair in catalogue.COMPARISONS if set(pair) <= set(self.groups)]
+        found = (self._compare(metric, *pair) for metric in self.metrics for pair in pairs)
+        return [comparison for comparison in found if comparison is not None]
+
+    @property
+    def headline_comparison(self) -> Comparison | None:
+        """NAS against manual networks by the main metric: the question of the report."""
+        pair = catalogue.COMPARISONS[0]
+        found = (entry for entry in self.comparisons if (entry.first, entry.second) == pair)
+        return next((entry for entry in found if entry.metric == self.main), None)
+
+    def _compare(self, metric: str, first: str, second: str) -> Comparison | None:
+        values_1 = [network.values(metric) for network in self.members(first, metric)]
+        values_2 = [network.values(metric) for network in self.members(second, metric)]
+        if not (values_1 and values_2):
+            return None
+        means = (fmean(map(fmean, values_1)), fmean(map(fmean, values_2)))
+        seeds = min(len(values) for values in values_1 + values_2)
+        return Comparison(metric, first, second, means, compare_groups(values_1, values_2), seeds)

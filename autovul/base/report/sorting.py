@@ -1,0 +1,158 @@
+"""Sorts records into sections: what was measured alike stands together, what was not is kept apart or named."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Any
+
+from autovul.base.report import catalogue
+from autovul.base.report.sections import Network, Run, Section
+from autovul.base.result import Result
+
+
+def network_name(result: Result) -> str:
+    """The model's name without the suffix that a repetition with another seed carries."""
+    suffix = f"_s{result.seed}"
+    return result.model.removesuffix(suffix) or result.model
+
+
+def make_sections(results: Iterable[Result]) -> list[Section]:
+    """Sort records into sections.
+
+    Records of another experiment, algorithm or data never meet in a section. An option with which one network ran in
+    several ways divides the section; one that only differs from network to network is reported instead.
+    """
+    families: dict[tuple[str, ...], list[Run]] = defaultdict(list)
+    for number, result in enumerate(results, start=1):
+        families[result.experiment, result.algorithm, result.dataset, result.data_sha256].append(Run(number, result))
+    data = defaultdict(set)
+    for _, _, dataset, sha256 in families:
+        data[dataset].add(sha256)
+    sections: list[Section] = []
+    for key in sorted(families, key=_family_rank):
+        for setting, runs in _by_setting(families[key]):
+            section = _make_section(len(sections) + 1, key, setting, runs, len(data[key[2]]) > 1)
+            sections.append(section)
+    return sections
+
+
+def _family_rank(key: tuple[str, ...]) -> tuple[Any, ...]:
+    known = list(catalogue.EXPERIMENTS)
+    return (known.index(key[0]) if key[0] in known else len(known), *key)
+
+
+def _by_setting(runs: list[Run]) -> list[tuple[dict[str, str], list[Run]]]:
+    """Divide runs by the values of the options that vary within a network."""
+    by_network: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        by_network[run.result.group, network_name(run.result)].append(run)
+    names = sorted({name for members in by_network.values() for name in _varying(members)})
+    parts: dict[tuple[str, ...], list[Run]] = defaultdict(list)
+    for run in runs:
+        settings = _settings(run.result)
+        parts[tuple(settings.get(name, _lacking(name)) for name in names)].append(run)
+    return [(dict(zip(names, values, strict=True)), parts[values]) for values in sorted(parts, key=_natural)]
+
+
+def _natural(values: tuple[str, ...]) -> list[tuple[int, float, str]]:
+    """Sorts "10" after "9", and "16/255" after "8/255"."""
+    ranks = []
+    for value in values:
+        try:
+            ranks.append((0, float(Fraction(value)), value))
+        except (ValueError, ZeroDivisionError):
+            ranks.append((1, 0.0, value))
+    return ranks
+
+
+def _make_section(
+    number: int, key: tuple[str, ...], setting: dict[str, str], runs: list[Run], several: bool
+) -> Section:
+    latest = _latest(runs)
+    members: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in latest:
+        members[run.result.group, network_name(run.result)].append(run)
+    networks = [
+        Network(name, group, tuple(sorted(found, key=lambda run: run.result.seed)), _marks(found[0].result))
+        for (group, name), found in members.items()
+    ]
+    networks.sort(key=lambda network: (catalogue.group_rank(network.group), network.name))
+    return Section(
+        number=number,
+        experiment=key[0],
+        algorithm=key[1],
+        dataset=key[2],
+        data_sha256=key[3],
+        setting=setting,
+        networks=tuple(networks),
+        metrics=_metrics(key[0], [run.result for run in latest]),
+        differing=_differing(networks),
+        several_data=several,
+        replaced=len(runs) - len(latest),
+    )
+
+
+def _latest(runs: list[Run]) -> list[Run]:
+    """One run a network and seed: two records of one run are no two observations, so the newest counts."""
+    chosen: dict[tuple[str, str, int], Run] = {}
+    for run in sorted(runs, key=lambda run: (str(run.result.environment.get("created", "")), run.number)):
+        chosen[run.result.group, network_name(run.result), run.result.seed] = run
+    return sorted(chosen.values(), key=lambda run: run.number)
+
+
+def _metrics(experiment: str, results: list[Result]) -> tuple[str, ...]:
+    present = list(dict.fromkeys(name for result in results for name in result.metrics))
+    declared = [name for name in catalogue.experiment_info(experiment).metrics if name in present]
+    return tuple(declared or present)
+
+
+def _settings(result: Result) -> dict[str, str]:
+    """The options that matter for what was measured, as text; a size option only where it is not as published."""
+    settings = {}
+    for name, value in result.options.items():
+        if name in catalogue.BOOKKEEPING or (name in catalogue.SHAPE and value in (None, catalogue.SHAPE[name])):
+            continue
+        settings[name] = option_text(value)
+    return settings
+
+
+def option_text(value: Any) -> str:
+    """An option's value as people write it: a bound such as 0.03137254901960784 is 8/255."""
+    if isinstance(value, float) and len(repr(value)) > 8 and abs(255 * value - round(255 * value)) < 1e-9:
+        return f"{round(255 * value)}/255"
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+
+
+def _varying(runs: Iterable[Run]) -> dict[str, dict[str, list[str]]]:
+    """Options with several values among runs: for each value the networks that have it.
+
+    An option that some records lack counts only if it changes the network's size, where lacking means as published.
+    """
+    runs = list(runs)
+    values: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    for run in runs:
+        for name, value in _settings(run.result).items():
+            holders = values[name].setdefault(value, [])
+            if network_name(run.result) not in holders:
+                holders.append(network_name(run.result))
+    for name in catalogue.SHAPE:
+        rest = [network_name(run.result) for run in runs if name not in _settings(run.result)]
+        if name in values and rest:
+            values[name][_lacking(name)] = list(dict.fromkeys(rest))
+    return {name: found for name, found in values.items() if len(found) > 1}
+
+
+def _lacking(name: str) -> str:
+    return "as published" if name in catalogue.SHAPE else "not recorded"
+
+
+def _differing(networks: list[Network]) -> dict[str, dict[str, list[str]]]:
+    return _varying(run for network in networks for run in network.good)
+
+
+def _marks(result: Result) -> tuple[str, ...]:
+    settings = _settings(result)
+    return tuple(f"{name} {settings[name]}" for name in catalogue.SHAPE if name in settings)

@@ -1,0 +1,254 @@
+"""Numbers and findings in plain words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from autovul.base.report import catalogue
+from autovul.base.report.sections import Comparison, Network, Section
+from autovul.base.report.sorting import option_text
+from autovul.base.result import Metric
+from autovul.base.statistics import Interval
+
+MINUS = "\N{MINUS SIGN}"
+NONE = "\N{EN DASH}"
+QUESTION = "Does design make a network easier to attack?"
+EMPTY = (
+    "Make results first, then run `autovul report` again; for example `autovul train --dataset digits --epoch 2`,"
+    " then `autovul adv_attack --dataset digits --pretrain`."
+)
+GROUP_MEANINGS = {
+    "manual": "networks that people designed (manual)",
+    "nas": "networks that a search designed (NAS)",
+    "mitigated": "searched networks changed to be safer (mitigated)",
+    "yours": "your own",
+}
+FACTS = {"parameters": "Parameters", "multiply_adds": "Multiply-adds", "depth": "Depth", "skips": "Skips"}
+
+
+def number(value: float | None, unit: str = "", signed: bool = False) -> str:
+    """A value without its unit: two decimals for percent, else four significant digits."""
+    if value is None:
+        return NONE
+    text = f"{abs(value):.2f}" if unit == "%" else _significant(abs(value))
+    zero = not text.strip("0.")
+    sign = "" if zero else MINUS if value < 0 else "+" if signed else ""
+    return sign + text
+
+
+def _significant(value: float) -> str:
+    if value == 0:
+        return "0"
+    if not 1e-4 <= value < 1e6:
+        return f"{value:.3e}"
+    rounded = float(f"{value:.3e}")
+    return f"{value:.{max(0, 3 - math.floor(math.log10(rounded)))}f}"
+
+
+def with_unit(value: float | None, unit: str, signed: bool = False) -> str:
+    """A value with its unit; a difference of percentages is in points."""
+    text = number(value, unit, signed)
+    label = "points" if signed and unit == "%" else unit
+    return f"{text} {label}" if label and value is not None else text
+
+
+def interval_text(interval: Interval | None, unit: str, signed: bool = False) -> str:
+    """``low to high``, or a dash."""
+    if interval is None:
+        return NONE
+    return f"{number(interval.low, unit, signed)} to {number(interval.high, unit, signed)}"
+
+
+def value_text(network: Network, metric: str, unit: str) -> str:
+    """A network's mean, with ± half the interval over seeds where there are several."""
+    interval = network.seed_interval(metric)
+    mean = number(network.mean(metric), unit)
+    if interval is None:
+        return mean
+    decimals = len(mean.partition(".")[2]) if "e" not in mean else None
+    return f"{mean} ± {number(interval.margin, unit) if decimals is None else f'{interval.margin:.{decimals}f}'}"
+
+
+def large_number(value: Any) -> str:
+    """A count such as 11.2 M."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return NONE if value is None else str(value)
+    for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor:
+            return f"{value / factor:.3g} {letter}"
+    return f"{value:g}"
+
+
+def fact_text(network: Network, name: str) -> str:
+    """A fact of a network for the table."""
+    value = network.facts.get(name)
+    return large_number(value) if name in ("parameters", "multiply_adds") else NONE if value is None else str(value)
+
+
+def count_text(network: Network, metric: str) -> str:
+    """The number of samples a network's values are over."""
+    counts = network.counts(metric)
+    if not counts:
+        return NONE
+    return f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+
+
+def status_text(network: Network) -> str:
+    """Why some runs of a network do not count; empty where all do."""
+    return ", ".join(f"{count} {status}" for status, count in network.troubles.items())
+
+
+def title(metric: str, unit: str) -> str:
+    """A metric's title with its unit."""
+    name = catalogue.metric_info(metric).title
+    return f"{name}, {unit}" if unit else name
+
+
+def plural(count: int, noun: str, several: str = "") -> str:
+    """``1 network``, ``2 networks``."""
+    return f"{count:,} {noun if count == 1 else several or noun + 's'}"
+
+
+def listed(words: Iterable[str], limit: int = 6) -> str:
+    """``a, b and c``; a long list is cut."""
+    words = list(words)
+    if len(words) > limit:
+        words = [*words[: limit - 1], f"{len(words) - limit + 1} more"]
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def exact_text(metric: Metric) -> str:
+    """A metric as it was recorded, with unit and count."""
+    value = "not measured" if metric.value is None else f"{metric.value:.8g} {metric.unit}".strip()
+    return value if metric.count is None else f"{value} (n = {metric.count:,})"
+
+
+def memory(size: int) -> str:
+    """An amount of memory."""
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
+
+
+def pair_text(comparison: Comparison) -> str:
+    """Which groups are compared, as a difference."""
+    return f"{catalogue.group_title(comparison.first)} {MINUS} {catalogue.group_title(comparison.second)}"
+
+
+def nothing_to_compare(section: Section) -> str:
+    """Why a section has no comparison of groups."""
+    measured = [group for group in section.groups if section.members(group, section.main)]
+    if not measured:
+        return "No run here has a value of the main metric: there is nothing to compare."
+    groups = listed(catalogue.group_title(group) for group in measured)
+    return f"Only networks of one group ({groups}) were measured: there are no groups to compare."
+
+
+def headline(comparison: Comparison, unit: str) -> str:
+    """The difference of two group means in one sentence."""
+    first, second = (catalogue.group_title(group) for group in (comparison.first, comparison.second))
+    metric, estimate = catalogue.metric_info(comparison.metric), comparison.difference.estimate
+    means = f"{first} {with_unit(comparison.means[0], unit)}, {second} {with_unit(comparison.means[1], unit)}"
+    size = number(abs(estimate), unit)
+    if not size.strip("0."):
+        return f"{metric.title}: {means}: no difference."
+    points = " points" if unit == "%" else f" {unit}" if unit else ""
+    meaning = ""
+    if metric.easier:
+        meaning = f", that is {'easier' if estimate * metric.easier > 0 else 'harder'} to attack"
+    return f"{metric.title}: {means}. {first} is {size}{points} {'higher' if estimate > 0 else 'lower'}{meaning}."
+
+
+def caveats(comparison: Comparison, unit: str) -> list[str]:
+    """What the comparison shows of these networks and of architectures in general, and what it cannot show."""
+    if comparison.difference.networks == (1, 1):
+        scope = "One network of each group: a comparison of two networks, not of groups."
+        return [scope, _about_these_networks(comparison, unit)]
+    return [_about_these_networks(comparison, unit), _about_architectures(comparison, unit)]
+
+
+def _about_these_networks(comparison: Comparison, unit: str) -> str:
+    interval = comparison.difference.these_networks
+    if interval is None:
+        return (
+            "These networks: too few repetitions (a group has one seed a network), so how much of the difference is"
+            " chance is not known."
+        )
+    span = f"95 % interval over seeds {interval_text(interval, unit, signed=True)}"
+    if interval.low == interval.high:
+        return f"These networks: {span}. All seeds gave the same values; chance in the choice of images is not in it."
+    found = "chance between seeds does not explain the difference" if _excludes_zero(interval) else "undecided"
+    few = " Some networks have fewer than three seeds, which are few." if comparison.least_seeds < 3 else ""
+    return f"These networks: {span}: {found}.{few}"
+
+
+def _about_architectures(comparison: Comparison, unit: str) -> str:
+    interval, permutation = comparison.difference.architectures, comparison.difference.permutation
+    first, second = comparison.difference.networks
+    sizes = f"{first} against {second} networks"
+    if interval is None or permutation is None:
+        return f"Architectures in general: {sizes}; with one network in a group nothing can be said."
+    span = f"95 % interval {interval_text(interval, unit, signed=True)}, permutation p = {p_text(permutation.p_value)}"
+    if permutation.p_value <= 0.05 and _excludes_zero(interval):
+        found = "the groups differ by more than their networks differ among themselves"
+    else:
+        found = "undecided: networks of one group differ too much among themselves, or are too few"
+    return f"Architectures in general: {sizes}, {span}: {found}."
+
+
+def _excludes_zero(interval: Interval) -> bool:
+    return interval.low > 0 or interval.high < 0
+
+
+def p_text(value: float) -> str:
+    """A p-value for readers."""
+    return "below 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def notes(section: Section) -> list[str]:
+    """What a reader must know before comparing the section's figures."""
+    found = []
+    if section.several_data:
+        found.append(
+            f"Records name several different data “{section.dataset}”. Each has its own section; none are pooled."
+        )
+    if section.differing:
+        names = listed(section.differing, limit=99)
+        details = " ".join(f"{name}: {_holders(holders)}." for name, holders in section.differing.items())
+        found.append(f"These runs differ in {names}, so compare them with care. {details}")
+    troubled = [f"{network.label}: {status_text(network)}" for network in section.networks if network.troubles]
+    if troubled:
+        found.append(f"Runs that diverged or failed are counted but are in no mean: {listed(troubled, 8)}.")
+    if section.replaced:
+        older = plural(section.replaced, "older record of the same run was", "older records of the same runs were")
+        found.append(f"{older} left aside; the newest counts.")
+    if _weights_are_fixed(section):
+        found.append(
+            "The seeds of a network share its weights: intervals over seeds hold the attack's chance, not training's."
+        )
+    versions = {str(result.environment.get("code_version")) for result in section.results} - {"None"}
+    if len(versions) > 1:
+        found.append(f"These runs were made by {len(versions)} versions of the code.")
+    return found
+
+
+def _holders(holders: Mapping[str, Sequence[str]]) -> str:
+    parts = [f"{value} ({listed(networks, 4)})" for value, networks in holders.items()]
+    return listed(parts, 6)
+
+
+def _weights_are_fixed(section: Section) -> bool:
+    repeated = [network for network in section.networks if len(network.good) > 1]
+    hashes = [{run.result.weights_sha256 for run in network.good} for network in repeated]
+    return section.experiment != "train" and any(len(found) == 1 and "" not in found for found in hashes)
+
+
+def record_lines(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A mapping as lines of name and text, nested ones joined by a dot."""
+    lines: list[tuple[str, str]] = []
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            lines += [(f"{name}.{inner}", text) for inner, text in record_lines(value)]
+        else:
+            lines.append((name, option_text(value)))
+    return lines

@@ -1,0 +1,188 @@
+"""One frozen record for each finished run, to and from JSON; reports are made from these files alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from autovul.base.atomic import whole_file
+from autovul.base.errors import UserError
+
+SCHEMA_VERSION = 1
+# Options that change how a run is watched or where it writes, and nothing of what it finds.
+NOT_IDENTITY = frozenset(
+    "color download log_dir num_workers result_dir resume resume_changed save tensorboard tqdm verbose".split()
+)
+Status = Literal["ok", "diverged", "failed"]
+
+
+class ResultError(UserError):
+    """A file that is not a valid result record."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measured number with what it takes to read it.
+
+    Args:
+        value: The number; None where it could not be measured (never NaN).
+        unit: "%", "nats", "images/s", …; an empty string for a pure number.
+        count: How many samples the value is a mean or a rate over; None where that makes no sense.
+    """
+
+    value: float | None
+    unit: str = ""
+    count: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError(f"a metric's value must be a finite number or None, got {self.value}")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run found, and everything needed to judge and repeat it.
+
+    Args:
+        experiment: What kind of run: "train", "validate", "adv_attack", …
+        dataset: The data set's name.
+        model: The network's canonical name with its suffix.
+        group: "manual", "nas", "mitigated" or "yours".
+        seed: The seed of the run.
+        metrics: The figures by name.
+        status: "ok"; "diverged" where the loss or the logits were not finite; "failed".
+        algorithm: The attack or method, where the experiment has several.
+        options: Every effective option, flat.
+        counts: Queries, forward and backward passes (each per image).
+        series: Figures over epochs, steps or budgets: a list of rows.
+        seconds: Durations by phase.
+        peak_memory: The largest amount of memory held, in bytes.
+        data_sha256, weights_sha256: What was measured on and what was measured.
+        facts: The network's parameters, multiply-adds, depth and skips.
+        environment: Code version, library versions, device, creation time (UTC).
+        files: What the run wrote beside this record, by role.
+        message: Why the status is not "ok".
+    """
+
+    experiment: str
+    dataset: str
+    model: str
+    group: str
+    seed: int
+    metrics: Mapping[str, Metric]
+    status: Status = "ok"
+    algorithm: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    series: tuple[Mapping[str, Any], ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    peak_memory: int | None = None
+    data_sha256: str = ""
+    weights_sha256: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    message: str = ""
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if self.status not in get_args(Status):
+            raise ValueError(f"status must be one of {', '.join(get_args(Status))}, got {self.status!r}")
+
+    def replace(self, **changes: Any) -> Result:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def to_json(self) -> str:
+        """The record as JSON text; not-a-number and infinities are refused, not written."""
+        return json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Result:
+        """Read a record back.
+
+        Raises:
+            ResultError: The text is not a record of this schema version.
+        """
+        try:
+            data = json.loads(text, parse_constant=_refuse_constant)
+        except ValueError as error:
+            raise ResultError(f"not valid JSON ({error})") from None
+        if not isinstance(data, dict):
+            raise ResultError("not a result record")
+        version = data.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise ResultError(f"schema version {version!r}, this program reads {SCHEMA_VERSION}")
+        try:
+            _check_types(data)
+            data["metrics"] = {name: Metric(**metric) for name, metric in data["metrics"].items()}
+            data["series"] = tuple(data["series"])
+            return cls(**data)
+        except (TypeError, ValueError, KeyError) as error:
+            raise ResultError(f"not a result record ({error})") from None
+
+    def file_name(self) -> str:
+        """A name that runs share only if they share network, data, algorithm, seed and every option that matters."""
+        identity = {name: value for name, value in self.options.items() if name not in NOT_IDENTITY}
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
+        parts = [self.dataset, self.model, self.algorithm, f"s{self.seed}", digest[:10]]
+        return re.sub(r"[^\w.+-]+", "-", "_".join(part for part in parts if part)) + ".json"
+
+    def path(self, result_dir: str | Path) -> Path:
+        """Where `write` puts the record."""
+        return Path(result_dir) / self.experiment / self.file_name()
+
+    def write(self, result_dir: str | Path) -> Path:
+        """Write the record atomically to ``{result_dir}/{experiment}/`` and return the file's path."""
+        path = self.path(result_dir)
+        with whole_file(path) as file:
+            file.write((self.to_json() + "\n").encode())
+        return path
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _check_types(data: Mapping[str, Any]) -> None:
+    for name in ("experiment", "dataset", "model", "group", "status"):
+        if not isinstance(data[name], str):
+            raise TypeError(f"{name} must be text, got {data[name]!r}")
+    if isinstance(data["seed"], bool) or not isinstance(data["seed"], int):
+        raise TypeError(f"seed must be a whole number, got {data['seed']!r}")
+    for name, metric in data["metrics"].items():
+        value = metric["value"]
+        if isinstance(value, bool) or not isinstance(value, int | float | None):
+            raise TypeError(f"metric {name} must be a number, got {value!r}")
+
+
+def read_results(paths: list[Path]) -> tuple[list[Result], list[tuple[Path, str]]]:
+    """Read every record in files and folders.
+
+    Returns:
+        The valid records, and for each file that is none its path and the reason.
+    """
+    results, refused = [], []
+    for path in _json_files(paths):
+        try:
+            results.append(Result.from_json(path.read_text(encoding="utf-8")))
+        except (ResultError, OSError, UnicodeDecodeError) as error:
+            refused.append((path, str(error)))
+    return results, refused
+
+
+def _json_files(paths: list[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(p for p in path.rglob("*.json") if not p.name.startswith("."))
+        elif path.exists():
+            yield path
+        else:
+            raise UserError(f"{path}: no such file or folder")

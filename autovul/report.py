@@ -1,0 +1,31 @@
+"""``autovul report``: tables, figures and a page from result records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from autovul.base.atomic import whole_file
+from autovul.base.cli import command
+from autovul.base.report import build
+from autovul.base.result import read_results
+from autovul.vision import commands
+
+
+@command("report")
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read the records, print the tables, and write page, text and CSV."""
+    options = commands.read("report", argv).report
+    results, refused = read_results([Path(path) for path in options.results or ("./data/result",)])
+    report = build(results, refused)
+    folder = Path(options.output_dir)
+    for name, content in {"report.html": report.html(), "report.txt": report.text(), "report.csv": report.csv()}.items():
+        with whole_file(folder / name) as file:
+            file.write(content.encode())
+    print(report.text())
+    print(f"page: {folder / 'report.html'}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

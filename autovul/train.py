@@ -1,0 +1,26 @@
+"""``autovul train``: train an image classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autovul.base.cli import command
+from autovul.vision import commands, datasets, models, recording, training
+
+
+@command("train")
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train, save the weights, and write the result."""
+    settings = commands.read("train", argv)
+    device = settings.environment.apply()
+    dataset = datasets.from_options(settings.data)
+    model = models.from_options(settings.model, dataset).to(device)
+    if settings.training.resume and (record := training.finished(model, dataset, settings)):
+        print(f"finished already: {record}")
+        return 0
+    result = training.train(model, dataset, settings, device)
+    return recording.hand_over(recording.complete(result, settings, dataset, model, device), settings)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

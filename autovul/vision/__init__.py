@@ -1,0 +1,1 @@
+"""Image classification: data sets, models, attacks and tools."""

@@ -1,0 +1,36 @@
+"""The attacks by name. Each is an object that holds its hyper-parameters and is given model and data when called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autovul.base.registry import Registry
+from autovul.vision.attacks.base import Attack, registry
+from autovul.vision.attacks.pgd import PGD
+
+__all__ = ["PGD", "Attack", "create", "family", "list", "registry"]
+
+
+def create(name: str, **options: Any) -> Any:
+    """An attack by name; ``options`` are named like the command-line flags and taken literally (no /255).
+
+    Raises:
+        UnknownName: No attack has this name; the nearest ones are shown.
+        OptionError: An option is unknown, of the wrong type or out of range.
+    """
+    return registry.create(name, **options)
+
+
+def family(experiment: str) -> Registry[type[Attack]]:
+    """The attacks of one experiment ("adv_attack", …)."""
+    members: Registry[type[Attack]] = Registry("attack")
+    for name in registry.list():
+        attack = registry.get(name)
+        if attack.experiment == experiment:
+            members.register(name)(attack)
+    return members
+
+
+def list() -> list[str]:  # type: ignore[valid-type]  # the public name; the built-in is not used below it
+    """The names of all attacks."""
+    return registry.list()

@@ -1,0 +1,117 @@
+"""What all attacks share: they hold hyper-parameters, leave the model as they found it, and give a result record."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from autovul.base.options import Options
+from autovul.base.registry import Registry
+from autovul.base.training_options import TrainingOptions
+
+if TYPE_CHECKING:
+    from autovul.base.result import Result
+    from autovul.vision.datasets import Augmentation, ImageDataset
+
+registry: Registry[type[Attack]] = Registry("attack")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How an attack runs, as opposed to what it does.
+
+    Args:
+        seed: Of everything that is drawn.
+        attack_batch: Images attacked together; it changes speed and memory only (but for black-box noise).
+        training: The recipe of the training that is part of some attacks; None: the attack's own.
+        batch_size: Images of a training batch.
+        augmentation: How training images are varied; None: as `Attack.recipe` says.
+        progress: Whether progress is shown on stderr.
+        folder: Where pictures, triggers and models go; None: nowhere.
+    """
+
+    seed: int = 1228
+    attack_batch: int = 100
+    training: TrainingOptions | None = None
+    batch_size: int = 96
+    augmentation: Augmentation | None = None
+    progress: bool = False
+    folder: Path | None = None
+
+
+class Attack(Options):
+    """An attack as a value: two with equal hyper-parameters are equal, and neither model nor data is part of it.
+
+    Attributes:
+        experiment: The experiment, and the command, that the attack belongs to.
+        name: The name it is registered under.
+        recipe: What it asks of the options of other groups (training, data) where nobody says otherwise.
+    """
+
+    experiment: ClassVar[str]
+    name: ClassVar[str]
+    recipe: ClassVar[Mapping[str, Any]] = {}
+
+    @abstractmethod
+    def run(self, model: nn.Module, dataset: ImageDataset, setup: Setup = Setup()) -> Result:
+        """Attack ``model`` as the protocol says and measure the outcome on ``dataset``."""
+
+
+def describe(model: nn.Module) -> dict[str, Any]:
+    """Name and group of a model for a result record; any module will do."""
+    return {"model": getattr(model, "name", type(model).__name__), "group": getattr(model, "group", "yours")}
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's first parameter or buffer lies; the CPU if it has none."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+@contextmanager
+def untouched(model: nn.Module) -> Iterator[nn.Module]:
+    """The model in eval mode with no parameter asking for gradients; afterwards everything is as it was.
+
+    Restored are each module's mode, each parameter's ``requires_grad``, every buffer's content, and torch's random
+    state (a model may draw at inference). ``.grad`` is never written, because inside nothing asks for it.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    device = device_of(model)
+    try:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            model.eval()
+            for parameter, _ in wanted:
+                parameter.requires_grad_(False)
+            yield model
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for parameter, want in wanted:
+            parameter.requires_grad_(want)
+        with torch.no_grad():
+            for buffer, content in buffers:
+                buffer.copy_(content)
+
+
+def require_images(images: Tensor) -> Tensor:
+    """Check a batch of images: floating point, (N, C, H, W), every pixel in [0, 1].
+
+    Raises:
+        ValueError: It is not; the message says in which way.
+    """
+    if images.ndim != 4 or not images.is_floating_point():
+        kind = f"{images.dtype} of shape {tuple(images.shape)}"
+        raise ValueError(f"images must be floating point of shape (N, C, H, W), got {kind}")
+    if len(images) and not bool(((images >= 0) & (images <= 1)).all()):
+        raise ValueError("images must lie in [0, 1]")
+    return images

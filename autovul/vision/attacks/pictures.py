@@ -1,0 +1,44 @@
+"""Pictures of attacked images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from autovul.base.atomic import whole_file
+
+
+def draw_adversarial(
+    path: Path, clean: Tensor, adversarial: Tensor, labels: Tensor, prediction: Tensor, class_names: list[str]
+) -> None:
+    """Draw images before and after an attack, with their difference scaled so that grey is no change.
+
+    Args:
+        path: The PNG file to write.
+        clean, adversarial: (N, C, H, W), in [0, 1].
+        labels: (N,), true classes.
+        prediction: (N,), what the model says of the adversarial images.
+        class_names: The classes by name.
+    """
+    from matplotlib.figure import Figure
+
+    offset = adversarial - clean
+    largest = max(float(offset.abs().max()), 1e-12)
+    rows = {
+        "clean": clean,
+        "adversarial": adversarial,
+        f"difference\n(full scale ±{largest * 255:.3g}/255)": 0.5 + 0.5 * offset / largest,
+    }
+    figure = Figure(figsize=(1.3 * len(clean) + 1.2, 4.6), layout="constrained")
+    axes = figure.subplots(len(rows), len(clean), squeeze=False)
+    for line, (title, images) in zip(axes, rows.items(), strict=True):
+        line[0].set_ylabel(title, fontsize=9)
+        for ax, image in zip(line, images, strict=True):
+            ax.imshow(image.permute(1, 2, 0).squeeze(2).clamp(0, 1).numpy(), cmap="gray", vmin=0, vmax=1)
+            ax.set_xticks([])
+            ax.set_yticks([])
+    for ax, label, guess in zip(axes[0], labels.tolist(), prediction.tolist(), strict=True):
+        ax.set_title(f"{class_names[label]}\n→ {class_names[guess]}", fontsize=9)
+    with whole_file(path) as file:
+        figure.savefig(file, format="png", dpi=120)

@@ -1,0 +1,72 @@
+"""What each command is called, is for, and lets one set; flags, files, help and documentation derive from this."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autovul.base import cli
+from autovul.base.cli import AlgorithmChoice, Command, KnownOptions, Settings
+from autovul.base.environ import EnvironmentOptions
+from autovul.base.options import Options, option
+from autovul.base.training_options import TrainingOptions
+from autovul.vision import attacks, datasets
+from autovul.vision.datasets import DataOptions
+from autovul.vision.models.options import ModelOptions
+
+
+class OutputOptions(Options):
+    """Where an attack's pictures and files go."""
+
+    attack_dir: str = option("./data/attack", "Folder of what attacks write beside their results.", min_length=1)
+
+
+class ReportOptions(Options):
+    """What a report reads and where it goes."""
+
+    results: tuple[str, ...] = option((), "Result files and folders of them; none: ./data/result.", positional=True)
+    output_dir: str = option("./data/report", "Folder of the page, the text and the table.", min_length=1)
+
+
+_BASE = {"environment": EnvironmentOptions, "data": DataOptions, "model": ModelOptions}
+
+COMMANDS = (
+    Command(
+        "train",
+        "Train an image classifier, validate it, and save its weights.",
+        {**_BASE, "training": TrainingOptions},
+        examples=(
+            "autovul train --download",
+            "autovul train -d digits -m darts --layers 5 --init_channels 12",
+            "autovul train -m densenet_comp --lr_scheduler --cutout --grad_clip 5 --epoch 200",
+        ),
+    ),
+    Command(
+        "validate",
+        "Measure a trained classifier on the validation split.",
+        _BASE,
+        examples=("autovul validate -d digits", "autovul validate -m drnas --suffix _s1"),
+    ),
+    Command(
+        "adv_attack",
+        "Attack a trained classifier with adversarial examples.",
+        {**_BASE, "output": OutputOptions},
+        algorithm=AlgorithmChoice("attack", attacks.family("adv_attack"), "pgd", "Which attack runs."),
+        examples=(
+            "autovul adv_attack -d digits --require_class",
+            "autovul adv_attack -m darts --model_arch drnas --pgd_eps 8 --pgd_alpha 2",
+            "autovul adv_attack --grad_method nes --query_num 100",
+        ),
+    ),
+    Command(
+        "report",
+        "Turn result records into tables, figures and a page.",
+        {"report": ReportOptions},
+        examples=("autovul report", "autovul report data/result/adv_attack --output_dir out"),
+    ),
+)
+
+
+def read(name: str, argv: Sequence[str] | None) -> Settings:
+    """The settings of a command from its arguments (None: the process's own) and all configuration files."""
+    known = KnownOptions.of(COMMANDS, datasets=datasets.list())
+    return cli.parse(next(command for command in COMMANDS if command.name == name), argv, known)

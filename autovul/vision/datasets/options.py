@@ -1,0 +1,53 @@
+"""The options of data: which set, where it lies, how it is batched and augmented."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import field_validator
+
+from autovul.base.options import Options, option
+
+
+class DataOptions(Options):
+    """Which data set to read, from where, and how training sees it."""
+
+    dataset: str = option(
+        "cifar10",
+        "Data set: digits, cifar10, cifar100, imagenet32, folder, or any name whose files lie in "
+        "{data_dir}/image/{dataset} as {dataset}.npz or as class folders.",
+        flags=("-d",),
+    )
+    data_dir: str = option("./data/data", "Directory of all data; a data set lies in its subdirectory image/{dataset}.")
+    data_path: str | None = option(
+        None, "Directory of this one data set, in place of {data_dir}/image/{dataset}; for images kept elsewhere."
+    )
+    download: bool = option(False, "Fetch a missing archive (cifar10, cifar100). The only way to the network.")
+    num_classes: int | None = option(None, "Keep the first so many classes; all of them by default.", ge=2)
+    batch_size: int = option(96, "Training batch; the last, smaller one is kept.", ge=1, unit="images")
+    valid_batch_size: int = option(100, "Validation batch.", ge=1, unit="images")
+    test_batch_size: int = option(100, "Images that are attacked together.", ge=1, unit="images")
+    num_workers: int = option(
+        0, "Threads that decode image files (class folders only; everything else is held in memory).", ge=0
+    )
+    image_size: int = option(
+        32, "Side that image files are scaled and cropped to (class folders only).", ge=8, unit="pixels"
+    )
+    no_flip: bool = option(False, "Never mirror training images: for digits, letters and signs of one's own.")
+    auto_augment: bool = option(False, "Train with AutoAugment, CIFAR10 policy (image by image, slow).")
+    cutout: bool = option(False, "Train with Cutout: a square of zeros at a random place of every image.")
+    cutout_length: int | None = option(
+        None, "Side of Cutout's square, where --cutout is on; half the image's side by default.", ge=1, unit="pixels"
+    )
+
+    @field_validator("dataset")
+    @classmethod
+    def _is_plain(cls, name: str) -> str:
+        if not name or name in {".", ".."} or set(name) & set("/\\:"):
+            raise ValueError(f"must be a plain name without a path, got {name!r} (a directory goes to data_path)")
+        return name
+
+    @property
+    def directory(self) -> Path:
+        """Where this data set's files lie."""
+        return Path(self.data_path or Path(self.data_dir, "image", self.dataset)).expanduser()

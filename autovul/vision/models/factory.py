@@ -1,0 +1,162 @@
+"""From a name and options to a model."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from torch import nn
+
+from autovul.base.errors import UsageError
+
+# Importing a family registers its networks: the manual ones here, the cells with their module below.
+from autovul.vision.models import bit, densenet, dla, resnet, vgg  # noqa: F401
+from autovul.vision.models.base import ComposedModel, ImageModel
+from autovul.vision.models.darts import FAMILY, from_file
+from autovul.vision.models.options import ModelOptions
+from autovul.vision.models.own import OwnModel, is_own
+from autovul.vision.models.registry import DataShape, Network, networks, takers
+from autovul.vision.models.weights import find_pretrained
+
+CIFAR10_MEAN = (0.49139968, 0.48215827, 0.44653124)
+CIFAR10_STD = (0.24703233, 0.24348505, 0.26158768)
+STRUCTURE = ("layers", "init_channels", "dropout", "width", "auxiliary")
+
+
+class DataFacts(Protocol):
+    """What `create` wants to know of a data set."""
+
+    name: str
+    num_classes: int
+    data_shape: DataShape
+    mean: Sequence[float]
+    std: Sequence[float]
+
+
+def list() -> builtins.list[str]:
+    """Canonical names: manual networks, searched ones, mitigated ones, variants of the searched ones."""
+    return networks.list()
+
+
+def group(name: str) -> str:
+    """The group in which results count a network: "manual", "nas" or "mitigated"; "yours" for ``package.module:build``.
+
+    Raises:
+        UnknownName: There is no network of this name.
+    """
+    return "yours" if is_own(name) else networks.get(name).group
+
+
+def create(
+    name: str,
+    model_arch: str | None = None,
+    num_classes: int = 10,
+    data_shape: Sequence[int] = (3, 32, 32),
+    dataset: DataFacts | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    **options: Any,
+) -> ImageModel:
+    """Build a model, in eval mode, with weights drawn from torch's global generator.
+
+    Args:
+        name: A name of `list` or another name of the same network ("bit_comp"), "darts" with ``model_arch``, or
+            ``package.module:build`` for your own.
+        model_arch: Genotype by name, with "darts" only.
+        num_classes: Number of logits.
+        data_shape: (channels, height, width) of an image.
+        dataset: In place of the two, and of mean and std where they are not given.
+        mean, std: Of the pixels in [0, 1], one per channel; CIFAR10's by default. Your own model normalises itself.
+        options: The other fields of `ModelOptions`.
+
+    Raises:
+        UsageError: An unknown name, a value that is not allowed, or an option that the network does not take.
+        UserError: ``pretrain``, and the weights are missing or do not fit.
+    """
+    chosen = ModelOptions(model=name, model_arch=model_arch, **options)
+    if chosen.pretrain and dataset is None:
+        raise UsageError("pretrain: which weights to load depends on the data set; give dataset as well")
+    if dataset is not None:
+        num_classes, data_shape = dataset.num_classes, dataset.data_shape
+        mean, std = dataset.mean if mean is None else mean, dataset.std if std is None else std
+    shape = _checked(num_classes, data_shape)
+    if is_own(name):
+        _refuse(chosen, name, frozenset())
+        model: ImageModel = OwnModel(name, num_classes, shape)
+    else:
+        mean, std = CIFAR10_MEAN if mean is None else mean, CIFAR10_STD if std is None else std
+        model = _compose(chosen, num_classes, shape, [*map(float, mean)], [*map(float, std)])
+    if chosen.norm_layer == "gn":
+        if chosen.auxiliary:
+            raise UsageError("auxiliary does not go with norm_layer gn: its last norm sees one pixel a channel")
+        _batch_to_group_norm(model)
+    model.eval()
+    if chosen.pretrain and dataset is not None:
+        flags = f"-m {name}" + (f" --genotype={chosen.genotype}" if chosen.genotype else "")
+        model.load(find_pretrained(chosen.model_dir, dataset.name, model.name, chosen.suffix, flags))
+    return model
+
+
+def from_options(options: ModelOptions, dataset: DataFacts) -> ImageModel:
+    """`create` from one group of options."""
+    values = options.model_dump(exclude={"model"})
+    return create(options.model, dataset=dataset, **values)
+
+
+def _compose(
+    chosen: ModelOptions, num_classes: int, data_shape: DataShape, mean: Sequence[float], std: Sequence[float]
+) -> ImageModel:
+    for key, values in (("mean", mean), ("std", std)):
+        if len(values) != data_shape[0]:
+            raise UsageError(f"{key} must have one value a channel ({data_shape[0]}), got {values}")
+    if min(std) <= 0:
+        raise UsageError(f"std must be positive, got {std}")
+    network = _network(chosen)
+    _refuse(chosen, network.name, network.takes)
+    parts = network(num_classes, data_shape, **_given(chosen))
+    return ComposedModel(network, parts, num_classes, data_shape, mean, std, chosen.auxiliary_weight)
+
+
+def _network(chosen: ModelOptions) -> Network:
+    if chosen.model != "darts":
+        for key in ("model_arch", "genotype"):
+            if getattr(chosen, key) is not None:
+                raise UsageError(f"{key} goes with the model darts only, got the model {chosen.model!r}")
+        return networks.get(chosen.model)
+    if chosen.genotype is not None:
+        if chosen.model_arch is not None:
+            raise UsageError("model_arch and genotype both say which cells to use: give one of them")
+        return from_file(chosen.genotype)
+    network = networks.get(chosen.model_arch or "darts")
+    if network.family != FAMILY:
+        raise UsageError(f"model_arch: {chosen.model_arch!r} is no cell network; it is the model {network.name!r}")
+    return network
+
+
+def _given(chosen: ModelOptions) -> dict[str, Any]:
+    """The options of structure that were set; for a switch, switched on."""
+    values = {key: getattr(chosen, key) for key in STRUCTURE}
+    return {key: value for key, value in values.items() if value is not None and value is not False}
+
+
+def _refuse(chosen: ModelOptions, name: str, takes: frozenset[str]) -> None:
+    for key in _given(chosen):
+        if key not in takes:
+            raise UsageError(f"{name} takes no {key} ({', '.join(takers(key))} only)")
+
+
+def _checked(num_classes: int, data_shape: Sequence[int]) -> DataShape:
+    if type(num_classes) is not int or num_classes < 1:
+        raise UsageError(f"num_classes must be a positive whole number, got {num_classes!r}")
+    if len(data_shape) != 3 or any(type(size) is not int or size < 1 for size in data_shape):
+        raise UsageError(f"data_shape must be (channels, height, width), each at least 1, got {data_shape!r}")
+    channels, height, width = data_shape
+    return channels, height, width
+
+
+def _batch_to_group_norm(model: nn.Module) -> None:
+    for parent in [*model.modules()]:
+        for name, child in parent.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(parent, name, nn.GroupNorm(child.num_features, child.num_features, eps=child.eps))

@@ -1,0 +1,41 @@
+"""Options of the model: what is classified with."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from autovul.base.options import Options, option
+
+
+class ModelOptions(Options):
+    """Which model, and how it is built. ``None`` stands for the network's own default."""
+
+    model: str = option(
+        "resnet18_comp",
+        "Network: a name that `models.list()` gives, or your own as package.module:build.",
+        flags=("-m",),
+    )
+    model_arch: str | None = option(
+        None, "Genotype by name, with --model darts only (there: darts), such as drnas or diy_deep."
+    )
+    genotype: str | None = option(
+        None, "YAML or JSON file of a genotype, with --model darts only; the model is named after the file."
+    )
+    layers: int | None = option(None, "Number of cells (cell networks only: 20).", ge=2)
+    init_channels: int | None = option(
+        None, "Channels of a cell's states before the first reduction (cell networks only: 36).", ge=1
+    )
+    dropout: float | None = option(
+        None, "Dropout probability (cell networks: 0.2 after each operation; VGG: 0.5 in its classifier).", ge=0, lt=1
+    )
+    width: float | None = option(
+        None, "Multiplier of all channel counts, rounded to what the layers allow (manual networks only: 1).", gt=0
+    )
+    auxiliary: bool = option(False, "Add the auxiliary head, for training (cell networks only).")
+    auxiliary_weight: float = option(0.4, "Weight of the auxiliary head's loss.", ge=0)
+    norm_layer: Literal["bn", "gn"] = option(
+        "bn", "Norm: bn, or gn, which puts a GroupNorm with as many groups as channels in place of every batch norm."
+    )
+    suffix: str = option("", "What follows the model's name in the names of its files.")
+    pretrain: bool = option(False, "Load the weights that lie in the model folder.")
+    model_dir: str = option("./data/model", "Folder of models.")

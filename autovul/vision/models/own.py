@@ -1,0 +1,138 @@
+"""Your own network, named as ``package.module:build``."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from autovul.base.errors import UsageError
+from autovul.vision.models.base import ImageModel
+from autovul.vision.models.probe import grey_images, probing
+from autovul.vision.models.registry import DataShape
+
+
+def is_own(name: str) -> bool:
+    """Whether a model's name is of the form ``package.module:build``."""
+    return ":" in name
+
+
+class OwnModel(ImageModel):
+    """Any ``nn.Module`` that maps pixels in [0, 1] to logits, with the methods of the project's models.
+
+    Keys of its ``state_dict``, names of its layers and files of its weights are those of the module itself.
+
+    Args:
+        spec: ``package.module:build``; modules in the current directory are found too. ``build`` is called with
+            ``num_classes`` and ``data_shape`` where it takes them, and returns the module.
+        num_classes: Number of logits.
+        data_shape: (channels, height, width) of an image.
+
+    Raises:
+        UsageError: It cannot be imported or called, or does not give logits of the right shape.
+    """
+
+    def __init__(self, spec: str, num_classes: int, data_shape: DataShape) -> None:
+        super().__init__(spec.replace(":", "."), "yours", num_classes, data_shape)
+        self.network = _build(spec, num_classes, data_shape)
+        _check_logits(self.network, spec, num_classes, data_shape)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network(x)
+
+    def get_fm(self, x: torch.Tensor) -> torch.Tensor:
+        """Feature maps, by the module's own ``get_fm`` or ``forward_features`` (timm's name), or of its ``features``.
+
+        Raises:
+            UsageError: The module has none of them.
+        """
+        for name in ("get_fm", "forward_features"):
+            if callable(method := getattr(self.network, name, None)):
+                return method(x)
+        if "features" in self._layers():
+            return self.get_layer(x, "features")
+        raise UsageError(f"{self.name} has no feature maps: give its class a method get_fm, or name a layer instead")
+
+    def get_final_fm(self, x: torch.Tensor) -> torch.Tensor:
+        """Features (N, F), by the module's own ``get_final_fm``, else what its last linear layer is given.
+
+        Raises:
+            UsageError: The module has neither.
+        """
+        if callable(method := getattr(self.network, "get_final_fm", None)):
+            return method(x)
+        inputs: list[torch.Tensor] = []
+        linear = [module for module in self.network.modules() if isinstance(module, nn.Linear)]
+        handles = [layer.register_forward_pre_hook(lambda module, args: inputs.append(args[0])) for layer in linear]
+        try:
+            self(x)
+        finally:
+            for handle in handles:
+                handle.remove()
+        if not inputs:
+            raise UsageError(f"{self.name} has no final features: give its class a method get_final_fm")
+        return inputs[-1].flatten(1)
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        return self.network.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        return self.network.load_state_dict(state_dict, *args, **kwargs)
+
+    def _layers(self) -> dict[str, nn.Module]:
+        return {name: module for name, module in self.network.named_modules() if name}
+
+
+def _build(spec: str, num_classes: int, data_shape: DataShape) -> nn.Module:
+    build = _find(spec)
+    offered = {"num_classes": num_classes, "data_shape": tuple(data_shape)}
+    try:
+        network = build(**{key: value for key, value in offered.items() if _takes(build, key)})
+    except Exception as error:
+        raise UsageError(f"{spec}: the call failed ({_one_line(error)})") from error
+    if not isinstance(network, nn.Module):
+        raise UsageError(f"{spec}: must give a torch.nn.Module, gave {type(network).__name__}")
+    return network
+
+
+def _find(spec: str) -> Callable[..., Any]:
+    module_name, _, attribute = spec.partition(":")
+    # An installed `autovul` command does not search the current directory. It stays on the path for the sake of
+    # imports inside the function, and of worker processes, which inherit the path.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        found = importlib.import_module(module_name)
+    except Exception as error:
+        raise UsageError(f"{spec}: cannot import {module_name!r} ({_one_line(error)})") from error
+    build = getattr(found, attribute, None)
+    if not callable(build):
+        raise UsageError(f"{spec}: module {module_name!r} has no function or class {attribute!r}")
+    return build
+
+
+def _takes(build: Callable[..., Any], name: str) -> bool:
+    parameters = inspect.signature(build).parameters
+    return name in parameters or any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters.values())
+
+
+def _check_logits(network: nn.Module, spec: str, num_classes: int, data_shape: DataShape) -> None:
+    images = grey_images(network, data_shape, 2)
+    try:
+        with probing(network), torch.no_grad():
+            logits = network(images)
+    except Exception as error:
+        raise UsageError(f"{spec}: fails on images of shape {tuple(images.shape)} ({_one_line(error)})") from error
+    if not isinstance(logits, torch.Tensor) or logits.shape != (2, num_classes):
+        found = f"shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise UsageError(f"{spec}: must give logits of shape (2, {num_classes}) for 2 images, gave {found}")
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,0 +1,118 @@
+"""Fitting the tensors of a file to a model, and finding files of weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from autovul.base.errors import UserError, nearest
+from autovul.vision.models.registry import networks
+
+if TYPE_CHECKING:
+    from autovul.vision.models.base import ImageModel
+
+State = dict[str, torch.Tensor]
+
+WRAPPERS = ("module.", "_orig_mod.")
+AUXILIARY = "auxiliary_head."
+
+
+def load_weights(model: ImageModel, path: str | Path) -> None:
+    """Load a file into a model.
+
+    Prefixes that DDP and ``torch.compile`` put before every key are dropped. So are an auxiliary head's tensors where
+    the model has no such head; where it has one and the file does not, the head stays as it is.
+
+    Raises:
+        UserError: The file is missing or damaged, or does not fit.
+    """
+    from autovul.base.checkpoint import load_state
+
+    own = model.state_dict()
+    state = _unwrapped(load_state(path), own)
+    own_head, its_head = ({key for key in keys if key.startswith(AUXILIARY)} for keys in (own, state))
+    if not own_head:
+        state = {key: value for key, value in state.items() if key not in its_head}
+    elif not its_head and model.auxiliary_head is not None:
+        state |= {key: own[key] for key in own_head}
+    differences = _differences(state, own)
+    if differences:
+        shown = "; ".join(differences[:3]) + (f"; {len(differences) - 3} more" if len(differences) > 3 else "")
+        raise UserError(
+            f"{path} does not fit {model.name} with {model.num_classes} classes: {shown}{_resemblance(state)}"
+        )
+    model.load_state_dict(state)
+
+
+def model_path(model_dir: str | Path, dataset: str, name: str, suffix: str = "") -> Path:
+    """Where a model's weights belong: ``{model_dir}/image/{dataset}/{name}{suffix}.pth``."""
+    return Path(model_dir) / "image" / dataset / f"{name}{suffix}.pth"
+
+
+def find_pretrained(model_dir: str | Path, dataset: str, name: str, suffix: str = "", flags: str | None = None) -> Path:
+    """The file of a model's weights, which is there.
+
+    Args:
+        model_dir: The folder of models.
+        dataset: Name of the data set.
+        name: Canonical name of the model.
+        suffix: What follows the name.
+        flags: How the training command in the error message names the model, ``-m {name}`` by default.
+
+    Raises:
+        UserError: There is no such file; the message says how to make or where to put it.
+    """
+    path = model_path(model_dir, dataset, name, suffix)
+    if path.is_file():
+        return path
+    command = f"python -m autovul.train {flags or f'-m {name}'} -d {dataset}" + (
+        f" --suffix={suffix}" if suffix else ""
+    )
+    found = nearest(path.name, (item.name for item in path.parent.glob("*.pth")))
+    raise UserError(
+        f"no weights at {path}{found}: train them with `{command}`, or put the authors' published weights at that path"
+    )
+
+
+def _unwrapped(state: State, own: State) -> State:
+    while state and state.keys() != own.keys():
+        for prefix in WRAPPERS:
+            if all(key.startswith(prefix) for key in state):
+                state = {key.removeprefix(prefix): value for key, value in state.items()}
+                break
+        else:
+            break
+    return state
+
+
+def _differences(state: State, own: State) -> list[str]:
+    shapes = [
+        f"{key} has shape {tuple(state[key].shape)} in place of {tuple(value.shape)}"
+        for key, value in own.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    missing = [f"{key} is missing" for key in own if key not in state]
+    unknown = [f"{key} is not known" for key in state if key not in own]
+    return [*shapes, *missing, *unknown]
+
+
+def _resemblance(state: State) -> str:
+    """Which registered network a file's tensors are of, as a clause that ends a message, or an empty string."""
+    last = next((value for key, value in reversed(state.items()) if key.startswith("classifier.")), None)
+    if last is None or not last.shape:
+        return ""
+    from autovul.vision.models.factory import create
+
+    num_classes, shapes = last.shape[0], {key: value.shape for key, value in state.items()}
+    # A cell network has cells, and only such a one is built from layers: this halves the wait.
+    holds_cells = any(key.startswith("features.cells.") for key in shapes)
+    names = [name for name in networks.list() if ("layers" in networks.get(name).takes) == holds_cells]
+    alike = []
+    with torch.device("meta"):
+        for name in names:
+            candidate = create(name, num_classes=num_classes).state_dict()
+            if shapes == {key: value.shape for key, value in candidate.items()}:
+                alike.append(name)
+    return f"; the file looks like {' or '.join(alike)} with {num_classes} classes" if alike else ""

@@ -1,0 +1,52 @@
+"""Completing a result record with what the run was made of, and handing it over."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from autovul.base import environ
+from autovul.base.checkpoint import digest
+from autovul.base.cli import Settings
+from autovul.base.result import Result
+from autovul.base.summary import summary
+from autovul.vision.attacks.base import Setup, describe
+from autovul.vision.datasets import ImageDataset
+from autovul.vision.models.facts import facts
+
+
+def setup(settings: Settings, dataset: ImageDataset, model: nn.Module) -> Setup:
+    """How an attack runs, by the settings of its command."""
+    folder = Path(settings.output.attack_dir, "image", dataset.name, describe(model)["model"] + settings.model.suffix)
+    return Setup(
+        seed=settings.environment.seed,
+        attack_batch=settings.data.test_batch_size,
+        training=settings.groups.get("training"),
+        batch_size=settings.data.batch_size,
+        augmentation=dataset.augmentation(settings.data),
+        progress=settings.environment.tqdm,
+        folder=folder / settings.algorithm_name,
+    )
+
+
+def complete(
+    result: Result, settings: Settings, dataset: ImageDataset, model: nn.Module, device: torch.device
+) -> Result:
+    """The record with every effective option, the hashes of data and weights, the network's facts and versions."""
+    return result.replace(
+        options={**settings.effective(), **result.options},
+        data_sha256=dataset.sha256,
+        weights_sha256=digest(model.state_dict()),
+        facts=asdict(facts(model, dataset.data_shape)),
+        environment=environ.describe(device),
+    )
+
+
+def hand_over(result: Result, settings: Settings) -> int:
+    """Write the record, print its summary, and return the exit status: 1 for a run that is not ok."""
+    path = result.write(settings.environment.result_dir)
+    print(summary(result.replace(files={**result.files, "result": str(path)}), color=settings.environment.color))
+    return 0 if result.status == "ok" else 1

@@ -1,0 +1,129 @@
+"""Training a model as the options say: batches, files and the result record around the trainer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from autovul.base import environ
+from autovul.base.cli import Settings
+from autovul.base.checkpoint import save_state
+from autovul.base.history import History
+from autovul.base.progress import Progress
+from autovul.base.result import Metric, Result, read_results
+from autovul.base.trainer import Trainer
+from autovul.vision.attacks.base import describe
+from autovul.vision.datasets import ImageDataset
+from autovul.vision.models.weights import model_path
+
+
+def train(model: nn.Module, dataset: ImageDataset, settings: Settings, device: torch.device) -> Result:
+    """Train ``model`` in place, save its last and its best weights, and say how it went.
+
+    The files are ``{name}{suffix}.pth`` (last epoch; what attacks load), ``{name}{suffix}_best.pth`` (best validation
+    accuracy, the later of equals) and, while it trains, ``{name}{suffix}.state`` (what a resume needs). A run that
+    diverged leaves its last good weights as ``{name}{suffix}_diverged.pth`` and the others as they were.
+    """
+    seed, data, options = settings.environment.seed, settings.data, settings.training
+    weights = model_path(settings.model.model_dir, dataset.name, describe(model)["model"], settings.model.suffix)
+    log = Path(options.log_dir, "image", dataset.name, weights.with_suffix(".jsonl").name)
+    trainer = Trainer(
+        options,
+        device=device,
+        seed=seed,
+        state_path=weights.with_suffix(".state") if options.save else None,
+        log_path=log,
+        auxiliary_weight=settings.model.auxiliary_weight,
+        identity=_identity(settings, dataset),
+        progress=Progress("auto" if settings.environment.tqdm else "off"),
+    )
+    batches = dataset.train_batches(data.batch_size, device, seed, dataset.augmentation(data))
+    with environ.measure(device, "training") as cost:
+        history = trainer.fit(model, batches, dataset.valid_batches(data.valid_batch_size, device))
+    files = {"log": str(log)}
+    if options.save:
+        files.update(_save(model, history, weights))
+    return _result(history, dataset, model, seed).replace(
+        seconds=cost.seconds, peak_memory=cost.peak_memory, files=files
+    )
+
+
+def finished(model: nn.Module, dataset: ImageDataset, settings: Settings) -> Path | None:
+    """The result of a run with these very options that has ended well and whose weights are still there."""
+    known = describe(model)
+    record = Result("train", dataset.name, seed=settings.environment.seed, metrics={}, **known)
+    path = record.replace(options=settings.effective()).path(settings.environment.result_dir)
+    weights = model_path(settings.model.model_dir, dataset.name, known["model"], settings.model.suffix)
+    if not weights.is_file() or weights.with_suffix(".state").exists():
+        return None
+    results, _ = read_results([path]) if path.is_file() else ([], [])
+    return path if results and results[0].status == "ok" else None
+
+
+def _identity(settings: Settings, dataset: ImageDataset) -> dict[str, Any]:
+    """What the weights depend on besides the recipe."""
+    model = settings.model.model_dump(exclude={"suffix", "model_dir", "pretrain"})
+    augmentation = ("batch_size", "auto_augment", "cutout", "cutout_length")
+    return {**model, **{name: getattr(settings.data, name) for name in augmentation}, "data": dataset.sha256, "flip": dataset.flip}
+
+
+def _save(model: nn.Module, history: History, weights: Path) -> dict[str, str]:
+    if history.status != "ok":
+        path = weights.with_name(f"{weights.stem}_diverged.pth")
+        save_state(path, model.state_dict())
+        return {"last good weights": str(path)}
+    save_state(weights, model.state_dict())
+    files = {"weights": str(weights)}
+    if history.best_state is not None:
+        best = weights.with_name(f"{weights.stem}_best.pth")
+        save_state(best, history.best_state)
+        files["best weights"] = str(best)
+    weights.with_suffix(".state").unlink(missing_ok=True)
+    return files
+
+
+def _result(history: History, dataset: ImageDataset, model: nn.Module, seed: int) -> Result:
+    last = history.records[-1]
+    train_count, valid_count = len(dataset.train), len(dataset.valid)
+    figures: dict[str, tuple[float | None, str, int]] = {
+        "valid_accuracy": (_percent(last.valid_accuracy), "%", valid_count),
+        "best_valid_accuracy": (_percent(history.best_accuracy), "%", valid_count),
+        "valid_loss": (last.valid_loss, "nats", valid_count),
+        "train_accuracy": (_percent(last.train_accuracy), "%", train_count),
+        "train_loss": (last.train_loss, "nats", train_count),
+        "images_per_second": (_speed(history), "images/s", train_count),
+    }
+    diverged = history.status != "ok"
+    return Result(
+        experiment="train",
+        dataset=dataset.name,
+        seed=seed,
+        status="diverged" if diverged else "ok",
+        message="epoch {}, step {}: the loss or a weight is not finite".format(*history.diverged_at or (0, 0))
+        if diverged
+        else "",
+        metrics={name: Metric(*figure) for name, figure in figures.items() if figure[0] is not None},
+        series=tuple(_row(asdict(record)) for record in history.records),
+        counts={"epochs": last.epoch},
+        **describe(model),
+    )
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _speed(history: History) -> float | None:
+    speeds = [record.samples_per_second for record in history.records if record.samples_per_second]
+    return sorted(speeds)[len(speeds) // 2] if speeds else None
+
+
+def _row(record: dict[str, Any]) -> dict[str, Any]:
+    """An epoch's figures with accuracies in percent, without what was not measured or is not finite."""
+    row = {name: value for name, value in record.items() if value is not None and math.isfinite(value)}
+    return {name: 100 * value if name.endswith("accuracy") else value for name, value in row.items()}

@@ -1,0 +1,1 @@
+"""Where the pure networks live."""

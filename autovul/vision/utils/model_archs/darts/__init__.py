@@ -1,0 +1,1 @@
+"""Cell networks: genotypes, operations and the network that stacks the cells."""

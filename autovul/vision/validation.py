@@ -1,0 +1,46 @@
+"""How a model does on the validation split."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from autovul.base import environ
+from autovul.base.errors import UserError
+from autovul.base.history import Evaluation
+from autovul.base.result import Metric, Result
+from autovul.base.trainer import evaluate
+from autovul.vision.attacks.base import describe, device_of
+from autovul.vision.datasets import ImageDataset
+
+
+def validate(model: nn.Module, dataset: ImageDataset, *, seed: int = 1228, batch_size: int = 100) -> Result:
+    """Accuracy and loss over the whole validation split, in fp32.
+
+    Raises:
+        UserError: The model gives NaN.
+    """
+    device = device_of(model)
+    with environ.measure(device) as cost:
+        found = evaluate(model, dataset.valid_batches(batch_size, device))
+    if found.loss != found.loss:
+        raise UserError("the model's logits are not finite: the network has diverged")
+    return Result(
+        experiment="validate",
+        dataset=dataset.name,
+        seed=seed,
+        metrics=evaluation_metrics(found),
+        seconds=cost.seconds,
+        peak_memory=cost.peak_memory,
+        **describe(model),
+    )
+
+
+def evaluation_metrics(found: Evaluation) -> dict[str, Metric]:
+    """The metrics of an evaluation, in percent and nats."""
+    metrics = {
+        "valid_accuracy": Metric(100 * found.accuracy, "%", found.count),
+        "valid_loss": Metric(found.loss, "nats", found.count),
+    }
+    if found.top5 is not None:
+        metrics["top5_accuracy"] = Metric(100 * found.top5, "%", found.count)
+    return metrics

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Makes a virtual environment, installs autovul with its development tools, and runs the tests.
+# Arguments go to pytest: bash bash/test.sh -m slow tests/base
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/_environment.sh"
+
+install "[dev]"
+cd "$root"
+exec "$venv/bin/python" -m pytest "$@"

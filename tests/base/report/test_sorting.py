@@ -1,0 +1,97 @@
+"""What may stand together in a section, and what must not."""
+
+from __future__ import annotations
+
+from autovul.base.report import build, wording
+from tests.base.report.records import make
+
+
+def sections(*results):
+    return build(list(results)).sections
+
+
+def notes(section):
+    return " ".join(wording.notes(section))
+
+
+def test_different_data_are_never_pooled():
+    found = sections(
+        make("darts", value=80.0),
+        make("enas", "manual", value=90.0, data_sha256="e1" * 32),
+        make("darts", value=70.0, dataset="digits"),
+    )
+    assert [[network.name for network in section.networks] for section in found] == [["darts"], ["enas"], ["darts"]]
+    assert not any(section.comparisons for section in found)
+    assert "several different data “cifar10”" in notes(found[0])
+    assert "different data" not in notes(found[2])
+    assert found[0].conditions != found[1].conditions
+
+
+def test_experiments_and_algorithms_are_never_pooled():
+    found = sections(make(), make(algorithm="other"), make(experiment="validate", algorithm=""))
+    assert [section.experiment for section in found] == ["validate", "adv_attack", "adv_attack"]
+
+
+def test_repetitions_share_a_row_though_their_models_carry_the_seeds_suffix():
+    (section,) = sections(make(seed=1), make(seed=2), make("darts_big", seed=2))
+    assert [(network.name, len(network.runs)) for network in section.networks] == [("darts", 2), ("darts_big", 1)]
+    (section,) = sections(make(seed=1228).replace(model="darts_s7"))
+    assert section.networks[0].name == "darts_s7", "a suffix of another seed is part of the name"
+
+
+def test_an_option_that_varies_within_a_network_divides_the_section():
+    low, high = {"pgd_eps": 4 / 255, "iteration": 7}, {"pgd_eps": 16 / 255, "iteration": 7}
+    found = sections(make(options=high), make(options=low, value=40.0), make("resnet", "manual", options=low))
+    assert [dict(section.setting) for section in found] == [{"pgd_eps": "4/255"}, {"pgd_eps": "16/255"}]
+    assert [network.name for network in found[0].networks] == ["resnet", "darts"]
+    assert found[1].networks[0].values("success_rate") == [84.0]
+    assert len(found[0].comparisons) > 0 and not found[1].comparisons
+
+
+def test_settings_are_in_the_order_of_their_numbers():
+    found = sections(*(make(options={"budget": budget}) for budget in (16000, 2000, 1000)))
+    assert [section.setting["budget"] for section in found] == ["1000", "2000", "16000"]
+
+
+def test_an_option_that_differs_between_networks_is_named():
+    (section,) = sections(make("a", options={"epoch": 4, "lr": 0.1}), make("b", options={"epoch": 8, "lr": 0.1}))
+    assert dict(section.differing) == {"epoch": {"4": ["a"], "8": ["b"]}}
+    assert "These runs differ in epoch, so compare them with care. epoch: 4 (a) and 8 (b)." in notes(section)
+
+
+def test_where_and_how_loudly_a_run_took_place_makes_no_difference():
+    first = {"seed": 1, "device": "cpu", "tqdm": True, "suffix": "", "result_dir": "a", "epoch": 2}
+    second = {"seed": 2, "device": "cuda", "tqdm": False, "suffix": "_s2", "result_dir": "b", "epoch": 2}
+    (section,) = sections(make(seed=1, options=first), make(seed=2, options=second), make("enas", options=second))
+    assert not section.differing and not section.setting
+
+
+def test_a_narrowed_network_is_marked_and_named():
+    narrow, published = {"width": 0.25, "layers": 8}, {"width": 1.0, "layers": 20, "init_channels": None}
+    (section,) = sections(make("a", options=narrow), make("b", options=published), make("c", "manual", options={}))
+    assert [network.marks for network in section.networks] == [(), ("width 0.25", "layers 8"), ()]
+    assert "width: 0.25 (a) and as published (c and b)" in notes(section)
+    whole, narrowed = sections(make("a", options=published), make("a", options=narrow))[::-1]
+    assert whole.setting == {"layers": "as published", "width": "as published"}
+    assert narrowed.setting == {"layers": "8", "width": "0.25"}
+
+
+def test_two_records_of_one_run_are_one_observation_and_the_newest_counts():
+    old, new = {"created": "2025-01-01T00:00:00Z"}, {"created": "2025-02-01T00:00:00Z"}
+    (section,) = sections(make(value=70.0, environment=new), make(value=60.0, environment=old), make(seed=3))
+    assert section.networks[0].values("success_rate") == [84.0, 70.0], "by seed"
+    assert section.replaced == 1
+    assert "1 older record of the same run was left aside" in notes(section)
+
+
+def test_seeds_that_share_their_weights_are_pointed_out():
+    shared = [make(seed=seed, weights_sha256="ab" * 32) for seed in (1, 2)]
+    own = [make(seed=seed, weights_sha256=f"{seed}" * 64) for seed in (1, 2)]
+    assert "share its weights" in notes(sections(*shared)[0])
+    assert "share its weights" not in notes(sections(*own)[0])
+
+
+def test_runs_of_several_code_versions_are_pointed_out():
+    other = make("enas", environment={"code_version": "1.0+ffff0000"})
+    assert "2 versions of the code" in notes(sections(make(), other)[0])
+    assert "versions" not in notes(sections(make(), make("enas"))[0])

@@ -1,0 +1,89 @@
+"""The text for the console, the table for other programs, and what an import costs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from autovul.base.report import build
+from autovul.base.result import Metric, Result
+from tests.base.report.records import make, study
+
+
+def rows(*results):
+    return list(csv.DictReader(io.StringIO(build(list(results)).csv())))
+
+
+def test_the_text_shows_the_same_figures_as_the_page():
+    report = build([make("a", "nas", 1, 61.0), make("b", "manual", 1, 40.0)], [(Path("x.json"), "not valid JSON")])
+    text, page = report.text(), report.html()
+    for fact in (
+        "NAS is 21.00 points higher",
+        "One network of each group",
+        "61.00 / 40.00",
+        "3.35 M",
+        "not valid JSON",
+    ):
+        assert fact in text and fact in page
+
+
+def test_prose_of_the_text_keeps_within_its_width_and_tables_stay_aligned():
+    text = build(study()).text()
+    prose = [line for line in text.splitlines() if line.endswith(".") and "  " not in line.strip()]
+    assert prose and max(map(len, prose)) <= 100
+    lines = [line for line in text.splitlines() if " NAS  " in line or " Manual  " in line]
+    assert len({line.index("NAS  " if "NAS  " in line else "Manual  ") for line in lines[:17]}) == 1
+
+
+def test_without_results_the_text_says_what_to_run():
+    assert "autovul train" in build([]).text()
+
+
+def test_a_name_cannot_steer_the_terminal():
+    assert "\x1b" not in build([make("\x1b[2Jx", message="\x1b]0;y\x07", status="failed")]).text()
+
+
+def test_every_metric_of_every_record_is_a_line_with_its_exact_value():
+    value = 84.123456789012345
+    found = rows(make(value=value), make(seed=2, status="diverged", metrics={}, message="not, finite\n"))
+    assert len(found) == len(make().metrics) + 1
+    first = found[0]
+    assert (first["metric"], float(first["value"]), first["unit"], first["count"]) == (
+        "success_rate",
+        value,
+        "%",
+        "1000",
+    )
+    assert json.loads(first["options"])["iteration"] == 7
+    assert (found[-1]["status"], found[-1]["metric"], found[-1]["message"]) == ("diverged", "", "not, finite\n")
+
+
+def test_a_value_that_was_not_measured_is_empty():
+    assert rows(make(metrics={"success_rate": Metric(None, "%")}))[0]["value"] == ""
+
+
+def test_a_spreadsheet_takes_no_text_for_a_formula():
+    formula = "=HYPERLINK(1)"
+    record = make(formula, formula, dataset=formula, metrics={formula: Metric(-1.5, formula)}, weights_sha256=formula)
+    (found,) = rows(record.replace(facts={"parameters": formula}))
+    assert not [cell for cell in found.values() if cell.startswith("=")]
+    assert found["value"] == "-1.5", "a negative number is no formula"
+
+
+def test_a_report_from_records_that_were_written_and_read_is_the_same():
+    results = study(1)
+    again = [Result.from_json(result.to_json()) for result in results]
+    assert build(again).html() == build(results).html()
+
+
+def test_importing_the_report_loads_nothing_heavy():
+    code = (
+        "import sys, autovul.base.report, autovul.base.statistics;"
+        "print([m for m in ('torch', 'scipy', 'jinja2', 'matplotlib', 'sklearn') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")

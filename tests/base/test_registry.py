@@ -1,0 +1,41 @@
+"""Registries: names, aliases and what a wrong name is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from autovul.base.errors import UsageError
+from autovul.base.registry import Registry, UnknownName
+
+
+@pytest.fixture
+def animals():
+    registry = Registry("animal")
+    registry.register("cat", "feline")(lambda **options: ("cat", options))
+    registry.register("dog")(lambda **options: ("dog", options))
+    return registry
+
+
+def test_names_and_aliases(animals):
+    assert animals.list() == ["cat", "dog"]
+    assert animals.create("feline", age=3) == ("cat", {"age": 3})
+    assert animals.canonical("feline") == "cat"
+    assert "feline" in animals
+    assert "cow" not in animals
+
+
+def test_unknown_names_show_the_nearest_or_all(animals):
+    with pytest.raises(UnknownName, match="unknown animal 'dgo' .*nearest: dog"):
+        animals.get("dgo")
+    with pytest.raises(UnknownName, match="there are: cat, dog"):
+        animals.get("xyzzy")
+    assert issubclass(UnknownName, UsageError)
+    assert issubclass(UnknownName, ValueError)
+
+
+@pytest.mark.parametrize("taken", ["cat", "feline"])
+def test_a_name_is_registered_once(animals, taken):
+    with pytest.raises(ValueError, match="twice"):
+        animals.register(taken)(lambda: None)
+    with pytest.raises(ValueError, match="twice"):
+        animals.register("cow", taken)(lambda: None)

@@ -1,0 +1,107 @@
+"""Result records: round trip, atomic writing, and everything that is not a record."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from autovul.base.errors import UserError
+from autovul.base.result import SCHEMA_VERSION, Metric, Result, ResultError, read_results
+
+
+@pytest.fixture
+def result():
+    return Result(
+        experiment="train",
+        dataset="digits",
+        model="resnet18_comp",
+        group="manual",
+        seed=3,
+        metrics={"valid_accuracy": Metric(97.5, "%", 360), "unknown": Metric(None)},
+        options={"lr": 0.1, "layers": None},
+        series=({"epoch": 0, "loss": 2.3}, {"epoch": 1, "loss": 0.1}),
+        facts={"parameters": 10},
+    )
+
+
+def test_round_trip(result):
+    assert Result.from_json(result.to_json()) == result
+
+
+def test_a_metric_is_never_nan():
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="finite"):
+            Metric(value)
+
+
+def test_nan_in_options_is_not_written(result):
+    with pytest.raises(ValueError):
+        result.replace(options={"lr": float("nan")}).to_json()
+
+
+def _changed(result, **changes):
+    return json.dumps({**json.loads(result.to_json()), **changes})
+
+
+@pytest.mark.parametrize(
+    "text,message",
+    [
+        (lambda r: "", "not valid JSON"),
+        (lambda r: r.to_json()[:-20], "not valid JSON"),
+        (lambda r: "[1]", "not a result record"),
+        (lambda r: "{}", "schema version None"),
+        (lambda r: _changed(r, schema_version=SCHEMA_VERSION + 1), f"schema version {SCHEMA_VERSION + 1}"),
+        (lambda r: r.to_json().replace("97.5", "NaN"), "NaN is no JSON number"),
+        (lambda r: _changed(r, seed="3"), "seed"),
+        (lambda r: _changed(r, status="good"), "status"),
+        (lambda r: _changed(r, surprise=1), "surprise"),
+        (lambda r: _changed(r, metrics={"a": {"value": "high"}}), "metric a"),
+        (lambda r: _changed(r, metrics={"a": {"value": 1, "colour": "red"}}), "colour"),
+        (lambda r: _changed(r, model=None), "model must be text"),
+    ],
+)
+def test_what_is_no_record_says_why(result, text, message):
+    with pytest.raises(ResultError, match=message):
+        Result.from_json(text(result))
+
+
+def test_file_names_tell_runs_apart(result):
+    same = {result.replace(options={**result.options, name: value}).file_name() for name, value in
+            (("lr", 0.1), ("verbose", 2), ("resume", True), ("result_dir", "elsewhere"))}  # fmt: skip
+    assert same == {result.file_name()}
+    others = {
+        result.replace(options={"lr": 0.2, "layers": None}).file_name(),
+        result.replace(seed=4).file_name(),
+        result.replace(model="vgg").file_name(),
+        result.replace(dataset="cifar10").file_name(),
+        result.replace(algorithm="pgd").file_name(),
+    }
+    assert len(others - same) == 5
+
+
+def test_file_name_is_a_file_name(result):
+    name = result.replace(model="../evil/pkg:build").file_name()
+    assert "/" not in name
+    assert ":" not in name
+
+
+def test_write_and_read(result, tmp_path):
+    path = result.write(tmp_path)
+    assert path.parent == tmp_path / "train"
+    (tmp_path / "train" / "broken.json").write_text(result.to_json()[:50])
+    (tmp_path / "train" / ".hidden.json").write_text("{")
+    results, refused = read_results([tmp_path])
+    assert results == [result]
+    assert [(path.name, reason.split("(")[0].strip()) for path, reason in refused] == [("broken.json", "not valid JSON")]
+
+
+def test_reading_what_does_not_exist(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        read_results([tmp_path / "nowhere"])
+
+
+def test_writing_where_it_cannot_be(result, tmp_path):
+    (tmp_path / "train").write_text("a file, not a folder")
+    with pytest.raises(UserError, match="cannot write"):
+        result.write(tmp_path)

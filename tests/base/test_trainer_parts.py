@@ -1,0 +1,305 @@
+"""Precision, divergence, memory, log and display."""
+
+from __future__ import annotations
+
+import builtins
+import io
+import json
+import math
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from autovul.base import precision as precision_module
+from autovul.base import progress as progress_module
+from autovul.base.checkpoint import load_checkpoint
+from autovul.base.errors import Interrupted, UserError
+from autovul.base.precision import resolve_precision
+from autovul.base.progress import Progress, clock
+from autovul.base.running_mean import RunningMean
+from autovul.base.trainer import TrainingOptions, cross_entropy_step
+from autovul.base.training_log import TrainingLog
+from autovul.base.training_run import TrainingRun
+from tests.base.test_trainer_resume import stop_at
+from tests.base.tiny_training import OPTIONS, Points, quiet_trainer, tiny_net
+
+CPU = torch.device("cpu")
+
+
+def with_changes(**changes: Any) -> TrainingOptions:
+    return TrainingOptions(**{**OPTIONS.model_dump(), **changes})
+
+
+# ---- precision
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_is_bf16_where_the_device_has_it(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision_module, "_native_bf16", lambda device: native)
+    assert resolve_precision("auto", CPU).effective == ("bf16" if native else "fp32")
+    history = quiet_trainer(with_changes(amp=True)).fit(tiny_net(), Points())
+    assert history.precision == ("bf16" if native else "fp32")
+
+
+def test_bf16_where_it_is_only_emulated_and_unknown_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Quadro RTX 6000")
+    with pytest.raises(UserError, match="RTX 6000 has no bf16"):
+        resolve_precision("bf16", torch.device("cuda"))
+    assert resolve_precision("auto", torch.device("cuda")).effective == "fp32"
+    assert resolve_precision("fp16", torch.device("cuda")).effective == "fp16"
+    with pytest.raises(ValueError, match="fp32, auto, bf16 or fp16, got 'fp8'"):
+        resolve_precision("fp8", CPU)
+
+
+@pytest.mark.parametrize("name, scaled", [("fp32", False), ("bf16", False), ("fp16", True)])
+def test_the_precision_asked_for_is_in_effect(name: str, scaled: bool) -> None:
+    kinds = []
+
+    def spy(model: nn.Module, x: Tensor, y: Any) -> tuple[Tensor, Tensor]:
+        loss, logits = cross_entropy_step(model, x, y)
+        kinds.append(logits.dtype)
+        return loss, logits
+
+    history = quiet_trainer(with_changes(precision=name), step=spy).fit(tiny_net(), Points(), Points(seed=5))
+    assert set(kinds) == {precision_module.DTYPES[name]}
+    assert history.precision == name
+    assert resolve_precision(name, CPU).scaler().is_enabled() == scaled
+    assert history.last_accuracy is not None and history.last_accuracy > 0.5
+
+
+@pytest.mark.parametrize("name", ["fp32", "bf16", "fp16"])
+def test_the_gradient_is_clipped_in_every_precision(name: str) -> None:
+    """With plain SGD at rate 1 and no decay, the first step is as long as the clipped gradient."""
+    model, before = tiny_net(), tiny_net()
+    recipe = with_changes(precision=name, lr=1.0, momentum=0.0, weight_decay=0.0, grad_clip=0.01, epoch=1)
+    quiet_trainer(recipe).fit(model, Points(4, 4))
+    moved = [new - old for new, old in zip(model.parameters(), before.parameters(), strict=True)]
+    assert torch.cat([part.flatten() for part in moved]).norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_fp16_resumes_with_its_scaler(tmp_path: Path) -> None:
+    options = with_changes(precision="fp16", resume=True)
+    whole, model = tiny_net(), tiny_net()
+    quiet_trainer(options, state_path=tmp_path / "whole").fit(whole, Points())
+    trainer = quiet_trainer(options, state_path=tmp_path / "stopped")
+    with pytest.raises(Interrupted):
+        trainer.fit(model, Points(visit=stop_at((2, 1))))
+    trainer.fit(model, Points())
+    assert all(map(torch.equal, model.state_dict().values(), whole.state_dict().values()))
+    scalers = [load_checkpoint(tmp_path / name)["state"]["scaler"] for name in ("whole", "stopped")]
+    assert scalers[0] == scalers[1] and scalers[0]["_growth_tracker"] > 0
+
+
+# ---- divergence and memory
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("reads", [1, 50])
+def test_divergence_stops_at_its_step_with_the_last_good_weights(
+    value: float, reads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil(epoch: int, batch: int) -> None:
+        if (epoch, batch) == (2, 1):
+            points.x.fill_(value)
+
+    points, model, good = Points(visit=spoil), tiny_net(), tiny_net()
+    prepare = TrainingRun.__post_init__
+
+    def prepare_as_on_an_accelerator(run: TrainingRun) -> None:
+        prepare(run)
+        run.steps_between_reads = reads
+
+    monkeypatch.setattr(TrainingRun, "__post_init__", prepare_as_on_an_accelerator)
+    history = quiet_trainer(log_path=tmp_path / "log").fit(model, points)
+    assert (history.status, history.diverged_at) == ("diverged", (3, 2))
+    assert len(history.records) == 3
+    with pytest.raises(Interrupted):
+        quiet_trainer().fit(good, Points(visit=stop_at((1, 2))))
+    assert all(map(torch.equal, model.state_dict().values(), good.state_dict().values()))
+    last = json.loads((tmp_path / "log").read_text().splitlines()[-1])
+    assert (last["event"], last["epoch"], last["step"]) == ("diverged", 2, 2)
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
+    """The loss of the last step is finite, its gradient is not."""
+
+    steps = iter(range(1, 100))
+
+    def step(model: nn.Module, x: Tensor, y: Any) -> tuple[Tensor, Tensor]:
+        loss, logits = cross_entropy_step(model, x, y)
+        steepness = 1e38 if next(steps) == 6 else 1.0
+        return loss.detach() + (loss - loss.detach()) * steepness * steepness, logits
+
+    model = tiny_net()
+    history = quiet_trainer(state_path=tmp_path / "net.state", step=step).fit(model, Points())
+    assert (history.status, history.diverged_at) == ("diverged", (2, 3))
+    saved = load_checkpoint(tmp_path / "net.state")["state"]
+    assert saved["epoch"] == 1
+    assert all(torch.isfinite(weight).all() for weight in saved["model"].values())
+    assert all(torch.isfinite(weight).all() for weight in model.state_dict().values())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+    ],
+)
+def test_out_of_memory_names_the_batch_size(error: Exception) -> None:
+    def step(*_: Any) -> Any:
+        raise error
+
+    with pytest.raises(UserError, match="out of memory on cpu with batches of 4: use a smaller --batch_size"):
+        quiet_trainer(step=step).fit(tiny_net(), Points())
+
+
+def test_other_errors_stay_themselves() -> None:
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        quiet_trainer().fit(nn.Linear(5, 3), Points())
+
+
+def test_running_mean_against_a_plain_mean() -> None:
+    mean, losses = RunningMean(), [0.5, 2.0, 1.0]
+    for loss, count in zip(losses, (4, 4, 2), strict=True):
+        mean.add(torch.tensor(loss), torch.tensor(1), count)
+    assert mean.count == 0
+    assert mean.drain() is None and mean.drain() is None
+    assert (mean.loss, mean.accuracy, mean.count) == ((0.5 * 4 + 2.0 * 4 + 1.0 * 2) / 10, 3 / 10, 10)
+    for loss in (1.0, math.nan, 1.0, math.inf):
+        mean.add(torch.tensor(loss), torch.tensor(1), 1)
+    assert mean.drain() == 3
+
+
+def test_training_outside_the_main_thread_installs_no_handlers() -> None:
+    ends: list[Any] = []
+    thread = threading.Thread(target=lambda: ends.append(quiet_trainer().fit(tiny_net(), Points())))
+    thread.start()
+    thread.join()
+    assert ends[0].status == "ok"
+
+
+# ---- log
+
+
+def log_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_the_log_has_a_line_for_everything(tmp_path: Path) -> None:
+    history = quiet_trainer(log_path=tmp_path / "a" / "log.jsonl", identity={"model": "tiny"}).fit(
+        tiny_net(), Points(), Points(seed=5)
+    )
+    lines = log_lines(tmp_path / "a" / "log.jsonl")
+    expected = "start validation epoch validation epoch epoch validation epoch validation epoch end"
+    assert [line["event"] for line in lines] == expected.split()
+    assert lines[0]["settings"]["lr"] == 0.1 and lines[0]["settings"]["model"] == "tiny"
+    assert lines[0]["precision"] == "fp32"
+    epochs = [line for line in lines if line["event"] == "epoch"]
+    assert [line["train_loss"] for line in epochs] == [record.train_loss for record in history.records[1:]]
+
+
+def test_a_resumed_log_has_nothing_twice_and_no_torn_line(tmp_path: Path) -> None:
+    log, state = tmp_path / "log.jsonl", tmp_path / "net.state"
+    with pytest.raises(Interrupted):
+        quiet_trainer(log_path=log, state_path=state).fit(tiny_net(), Points(visit=stop_at((2, 1))), Points(seed=5))
+    with open(log, "a") as file:
+        file.write('{"event": "epoch", "epoch": 3, "step": 0}\n{"event": "epoch", "epo')
+    quiet_trainer(with_changes(resume=True), log_path=log, state_path=state).fit(tiny_net(), Points(), Points(seed=5))
+    lines = log_lines(log)
+    assert [line["epoch"] for line in lines if line["event"] == "epoch"] == [1, 2, 3, 4, 5]
+    assert [line["epoch"] for line in lines if line["event"] == "validation"] == [0, 2, 4, 5]
+    assert [line["event"] for line in lines].count("resume") == 1
+
+
+def test_a_fresh_run_begins_a_fresh_log_and_figures_are_json(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text('{"event": "start", "epoch": 0, "step": 0}\n')
+    log = TrainingLog(path)
+    log.begin(0, 0)
+    log.write("epoch", 1, loss=math.nan, nested={"x": math.inf})
+    assert log_lines(path) == [{"event": "epoch", "epoch": 1, "step": 0, "loss": None, "nested": {"x": None}}]
+
+
+def test_tensorboard_writes_curves(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    quiet_trainer(with_changes(tensorboard=True), log_path=tmp_path / "run.jsonl").fit(
+        tiny_net(), Points(), Points(seed=5)
+    )
+    events = accumulator.EventAccumulator(str(tmp_path / "run"))
+    events.Reload()
+    assert [point.step for point in events.Scalars("epoch/train_loss")] == [1, 2, 3, 4, 5]
+    assert [point.step for point in events.Scalars("validation/accuracy")] == [0, 2, 4, 5]
+
+
+def test_tensorboard_that_is_not_installed_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = builtins.__import__
+
+    def without(name: str, *arguments: Any) -> Any:
+        if "tensorboard" in name:
+            raise ImportError(name)
+        return original(name, *arguments)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(UserError, match=r"autovul\[tensorboard\]"):
+        quiet_trainer(with_changes(tensorboard=True, log_dir=str(tmp_path))).fit(tiny_net(), Points())
+
+
+# ---- display
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_lines_where_there_is_no_terminal() -> None:
+    stream = io.StringIO()
+    quiet_trainer(progress=Progress(stream=stream)).fit(tiny_net(), Points(), Points(seed=5))
+    lines = stream.getvalue().splitlines()
+    assert [line.split()[1] for line in lines] == ["0/5", "2/5", "4/5", "5/5"]
+    assert "\r" not in stream.getvalue()
+    assert all(word in lines[1] for word in ("loss", "accuracy", "samples/s", "validation"))
+
+
+def test_a_slow_epoch_shows_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, stream = [0.0], io.StringIO()
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
+    progress = Progress("lines", stream)
+    progress.start(total=100, done=40)
+    for _ in range(25):
+        now[0] += 1.0
+        progress.advance("epoch 1/2", loss="0.5")
+    assert stream.getvalue().splitlines() == ["epoch 1/2  loss 0.5  0:00:49 left", "epoch 1/2  loss 0.5  0:00:38 left"]
+
+
+def test_a_bar_on_a_terminal() -> None:
+    stream = Terminal()
+    quiet_trainer(progress=Progress(stream=stream)).fit(tiny_net(), Points(), Points(seed=5))
+    assert all(text in stream.getvalue() for text in ("epoch 5/5", "15/15", "validation", "\r"))
+
+
+def test_silence_when_off() -> None:
+    stream = Terminal()
+    quiet_trainer(progress=Progress("off", stream)).fit(tiny_net(), Points(), Points(seed=5))
+    assert stream.getvalue() == ""
+
+
+def test_the_speed_is_that_of_training_alone() -> None:
+    slow_validation = Points(seed=5, visit=lambda epoch, batch: time.sleep(0.2))
+    history = quiet_trainer(with_changes(epoch=2, validate_interval=1)).fit(tiny_net(), Points(), slow_validation)
+    for record in history.records[1:]:
+        assert record.seconds is not None and record.samples_per_second is not None
+        assert 0 < record.seconds < 0.2
+        assert record.samples_per_second == pytest.approx(11 / record.seconds)
+
+
+def test_clock() -> None:
+    assert [clock(0), clock(59.6), clock(3723)] == ["0:00:00", "0:01:00", "1:02:03"]

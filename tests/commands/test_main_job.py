@@ -1,0 +1,152 @@
+"""The main job end to end on real images: train, validate, attack, report; with a network that trains in seconds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from autovul import adv_attack, report, train, validate
+from autovul.base.checkpoint import digest, load_state, save_state
+from autovul.base.result import Result, read_results
+
+TINY = ["-d", "digits", "-m", "resnet18_comp", "--width", "0.0625", "--device", "cpu", "--no-tqdm"]
+RECIPE = ["--epoch", "2", "--validate_interval", "1", "--lr", "0.05"]
+
+
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(folder))
+        patch.setenv("USERPROFILE", str(folder))
+        patch.chdir(folder)
+        assert train.main([*TINY, *RECIPE]) == 0
+    return folder
+
+
+@pytest.fixture
+def trained(trained_once, workspace):
+    shutil.copytree(trained_once / "data", workspace / "data")
+    return workspace
+
+
+def only_result(folder, experiment) -> Result:
+    results, refused = read_results([folder / "data" / "result" / experiment])
+    assert not refused
+    assert len(results) == 1
+    return results[0]
+
+
+def test_training_leaves_weights_log_and_result(trained, capsys):
+    models = trained / "data" / "model" / "image" / "digits"
+    assert sorted(path.name for path in models.iterdir()) == ["resnet18_comp.pth", "resnet18_comp_best.pth"]
+    result = only_result(trained, "train")
+    assert result.status == "ok"
+    assert result.group == "manual"
+    assert result.options["lr"] == 0.05
+    assert result.options["epoch"] == 2
+    assert result.weights_sha256 == digest(load_state(models / "resnet18_comp.pth"))
+    assert len(result.data_sha256) == 64
+    assert [row["epoch"] for row in result.series] == [0, 1, 2]
+    last, best = (result.metrics[name].value for name in ("valid_accuracy", "best_valid_accuracy"))
+    assert last == result.series[-1]["valid_accuracy"]
+    assert best == max(row["valid_accuracy"] for row in result.series)
+    assert result.metrics["valid_accuracy"].count == 359
+    assert result.facts["parameters"] == sum(
+        tensor.numel()
+        for key, tensor in load_state(models / "resnet18_comp.pth").items()
+        if not key.endswith(("running_mean", "running_var", "num_batches_tracked"))
+    )
+    events = [json.loads(line)["event"] for line in (trained / "data/log/image/digits/resnet18_comp.jsonl").open()]
+    assert events[0] == "start"
+    assert events.count("epoch") == 2
+
+
+def test_the_rest_of_the_job(trained, capsys):
+    accuracy = only_result(trained, "train").metrics["valid_accuracy"]
+    assert validate.main(TINY) == 0
+    assert only_result(trained, "validate").metrics["valid_accuracy"] == accuracy
+    assert adv_attack.main([*TINY, "--target_idx", "0"]) == 0
+    attacked = only_result(trained, "adv_attack")
+    assert attacked.options["pgd_eps"] == pytest.approx(24 / 255)
+    assert attacked.options["pgd_alpha"] == pytest.approx(6 / 255)
+    assert attacked.metrics["mean_linf"].value <= 24 + 1e-3
+    confidence = {when: attacked.metrics[f"original_confidence_{when}"].value for when in ("before", "after")}
+    assert confidence["after"] < confidence["before"]
+    assert (trained / "data/attack/image/digits/resnet18_comp/pgd/examples.png").exists()
+    capsys.readouterr()
+    assert report.main([]) == 0
+    text = capsys.readouterr().out
+    assert "resnet18_comp" in text
+    assert f"{accuracy.value:.2f}"[:4] in text
+    page = (trained / "data/report/report.html").read_text()
+    assert page.lstrip().lower().startswith("<!doctype html>")
+
+
+def test_command_line_units_of_epsilon(trained):
+    assert adv_attack.main([*TINY, "--pgd_eps", "16", "--pgd_alpha", "4/255", "--test_num", "5"]) == 0
+    options = only_result(trained, "adv_attack").options
+    assert options["pgd_eps"] == pytest.approx(16 / 255)
+    assert options["pgd_alpha"] == pytest.approx(4 / 255)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(workspace):
+    digests = set()
+    for suffix, seed in (("_a", "1"), ("_b", "1"), ("_c", "2")):
+        assert train.main([*TINY, *RECIPE, "--suffix", suffix, "--seed", seed]) == 0
+        digests.add((seed, digest(load_state(workspace / f"data/model/image/digits/resnet18_comp{suffix}.pth"))))
+    assert len(digests) == 2
+    assert len({value for _, value in digests}) == 2
+
+
+def test_a_finished_run_is_not_trained_again_on_resume(trained, capsys):
+    before = (trained / "data/model/image/digits/resnet18_comp.pth").stat().st_mtime_ns
+    assert train.main([*TINY, *RECIPE, "--resume"]) == 0
+    assert "finished already" in capsys.readouterr().out
+    assert (trained / "data/model/image/digits/resnet18_comp.pth").stat().st_mtime_ns == before
+
+
+def test_no_save_saves_nothing(workspace):
+    assert train.main([*TINY, "--epoch", "1", "--no-save"]) == 0
+    assert not (workspace / "data" / "model").exists()
+    assert only_result(workspace, "train").options["save"] is False
+
+
+def test_a_run_that_diverges_is_marked_and_overwrites_nothing(trained, capsys):
+    model = trained / "data/model/image/digits/resnet18_comp.pth"
+    before = model.read_bytes()
+    assert train.main([*TINY, "--epoch", "3", "--lr", "1e30"]) == 1
+    assert model.read_bytes() == before
+    assert model.with_name("resnet18_comp_diverged.pth").exists()
+    results, _ = read_results([trained / "data/result/train"])
+    diverged = next(result for result in results if result.status != "ok")
+    assert diverged.status == "diverged"
+    assert "not finite" in diverged.message
+    assert "diverged" in capsys.readouterr().out
+
+
+def test_an_attack_on_a_diverged_network_is_refused(trained, capsys):
+    path = trained / "data/model/image/digits/resnet18_comp.pth"
+    state = load_state(path)
+    save_state(path, {key: value * torch.nan if value.is_floating_point() else value for key, value in state.items()})
+    for command in (validate, adv_attack):
+        assert command.main(TINY) == 1
+        assert "diverged" in capsys.readouterr().err
+    assert not (trained / "data/result/adv_attack").exists()
+
+
+def test_own_model_end_to_end(workspace, monkeypatch, capsys):
+    (workspace / "mine.py").write_text(
+        "from torch import nn\n"
+        "def build(num_classes):\n"
+        "    return nn.Sequential(nn.AdaptiveAvgPool2d(8), nn.Flatten(), nn.Linear(192, num_classes))\n"
+    )
+    own = ["-d", "digits", "-m", "mine:build", "--device", "cpu", "--no-tqdm"]
+    assert train.main([*own, "--epoch", "3"]) == 0
+    assert adv_attack.main(own) == 0
+    result = only_result(workspace, "adv_attack")
+    assert result.group == "yours"
+    assert result.facts["parameters"] == 192 * 10 + 10

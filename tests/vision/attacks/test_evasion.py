@@ -1,0 +1,155 @@
+"""The protocol of adversarial examples: which images, which targets, what the figures count."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from autovul.base.errors import UserError
+from autovul.base.metrics import NonFiniteOutput
+from autovul.base.options import OptionError
+from autovul.vision import attacks
+from autovul.vision.attacks.base import Setup
+from autovul.vision.datasets import ImageDataset, ImageSplit
+
+COLOURS = 3
+
+
+class Brightest(nn.Module):
+    """Says which colour channel is the brightest on average, with a given sharpness."""
+
+    def __init__(self, sharpness=40.0):
+        super().__init__()
+        self.sharpness = nn.Parameter(torch.tensor(sharpness))
+
+    def forward(self, x):
+        return self.sharpness * x.mean((2, 3))
+
+
+@pytest.fixture
+def dataset():
+    """Images of one dominant colour; the label is that colour, but for every fifth image, whose label is wrong."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(COLOURS, (200,), generator=generator)
+    images = torch.randint(60, 120, (200, 3, 8, 8), generator=generator)
+    images[torch.arange(200), labels] += 40
+    labels = torch.where(torch.arange(200) % 5 == 0, (labels + 1) % COLOURS, labels)
+    split = ImageSplit(images.to(torch.uint8), labels)
+    return ImageDataset("colours", ["red", "green", "blue"], split, split, (0.0,) * 3, (1.0,) * 3)
+
+
+def rate(result, name):
+    return result.metrics[name].value
+
+
+def test_only_correctly_classified_images_are_attacked(dataset):
+    result = attacks.create("pgd").run(Brightest(), dataset)
+    split = dataset.attack_split()
+    correct = int((Brightest()(split.pixels()).argmax(1) == split.labels).sum())
+    assert 0 < correct < len(split)
+    assert result.counts["images"] == correct
+    assert all(metric.count == correct for metric in result.metrics.values())
+    assert rate(result, "original_confidence_before") > 90
+
+
+def test_figures_agree_with_an_explicit_count(dataset):
+    attack = attacks.create("pgd", pgd_eps=0.1, pgd_alpha=0.02, iteration=5, stop_threshold=0.9, require_class=True)
+    model = Brightest()
+    result = attack.run(model, dataset)
+    split = dataset.attack_split()
+    logits = model(split.pixels())
+    right = logits.argmax(1) == split.labels
+    images, labels, target = split.pixels()[right], split.labels[right], logits[right].argmin(1)
+    adversarial, iterations = attack.perturb(model, images, target)
+    after = model(adversarial).softmax(1)
+    confidence = after.gather(1, target[:, None])
+    success = (confidence.squeeze(1) > 0.9) & (after.argmax(1) == target)
+    assert 0 < int(success.sum()) < len(success)
+    assert rate(result, "success_rate") == pytest.approx(100 * success.double().mean().item())
+    assert rate(result, "targeted_success_rate") == pytest.approx(
+        100 * (after.argmax(1) == target).double().mean().item()
+    )
+    assert rate(result, "misclassification_rate") == pytest.approx(
+        100 * (after.argmax(1) != labels).double().mean().item()
+    )
+    assert rate(result, "target_confidence_after") == pytest.approx(100 * confidence.mean().item(), rel=1e-5)
+    steps = [step if step >= 0 else 10 for step in iterations.tolist()]
+    assert rate(result, "mean_iterations") == pytest.approx(sum(steps) / len(steps))
+
+
+def test_a_larger_radius_never_helps_less(dataset):
+    rates = [
+        rate(attacks.create("pgd", pgd_eps=eps, pgd_alpha=eps / 4).run(Brightest(), dataset), "targeted_success_rate")
+        for eps in (0.01, 0.04, 0.08, 0.16)
+    ]
+    assert rates == sorted(rates)
+    assert rates[0] < 20
+    assert rates[-1] > 80
+
+
+def test_batch_size_and_repetition_change_nothing(dataset):
+    attack = attacks.create("pgd", pgd_eps=0.08)
+    first, again, small = (attack.run(Brightest(), dataset, Setup(attack_batch=size)) for size in (100, 100, 7))
+    assert first.metrics == again.metrics
+    assert {n: m.value for n, m in small.metrics.items()} == pytest.approx(
+        {n: m.value for n, m in first.metrics.items()}, rel=1e-5
+    )
+    assert first.counts["images"] == small.counts["images"]
+
+
+def test_the_default_number_takes_what_there_is_and_an_explicit_one_insists(dataset):
+    assert attacks.create("pgd").run(Brightest(), dataset).counts["images"] < 1000
+    assert attacks.create("pgd", test_num=10).run(Brightest(), dataset).counts["images"] == 10
+    with pytest.raises(UserError, match=r"colours: 1000 correctly classified images to attack asked for, \d+ there"):
+        attacks.create("pgd", test_num=1000).run(Brightest(), dataset)
+
+
+@pytest.mark.parametrize("rank,column", [(-1, -1), (1, 1), (0, 0), (-2, -2)])
+def test_target_by_rank(rank, column):
+    logits = torch.randn(10, 5, generator=torch.Generator().manual_seed(0))
+    expected = [sorted(range(5), key=lambda c, row=row: -row[c])[column] for row in logits.tolist()]
+    assert attacks.create("pgd", target_idx=rank).choose_target(logits).tolist() == expected
+
+
+def test_target_class(dataset):
+    attack = attacks.create("pgd", target_class=2)
+    result = attack.run(Brightest(), dataset)
+    split = dataset.attack_split()
+    right = Brightest()(split.pixels()).argmax(1) == split.labels
+    assert result.counts["images"] == int((right & (split.labels != 2)).sum())
+    with pytest.raises(OptionError, match="target_class must be from 0 to 2, got 3"):
+        attacks.create("pgd", target_class=3).run(Brightest(), dataset)
+    with pytest.raises(OptionError, match="target_idx must be from -3 to 2, got 3"):
+        attacks.create("pgd", target_idx=3).run(Brightest(), dataset)
+
+
+def test_untargeted_figures(dataset):
+    result = attacks.create("pgd", target_idx=0, pgd_eps=0.16, pgd_alpha=0.04, require_class=True).run(Brightest(), dataset)
+    assert "targeted_success_rate" not in result.metrics
+    assert rate(result, "misclassification_rate") == rate(result, "success_rate") == 100
+
+
+def test_without_stop_condition_there_is_no_such_success(dataset):
+    result = attacks.create("pgd", stop_threshold=None, pgd_eps=0.16, pgd_alpha=0.04).run(Brightest(), dataset)
+    assert "success_rate" not in result.metrics
+    assert rate(result, "targeted_success_rate") > 80
+
+
+def test_a_diverged_network_has_no_result(dataset):
+    model = Brightest(float("nan"))
+    with pytest.raises(NonFiniteOutput):
+        attacks.create("pgd").run(model, dataset)
+
+
+def test_a_network_that_is_never_right_has_no_result(dataset):
+    with pytest.raises(UserError, match="0 there"):
+        attacks.create("pgd").run(Brightest(0.0), ImageDataset(
+            "wrong", ["a", "b", "c"], dataset.train, ImageSplit(dataset.valid.images, torch.full((200,), 2)), (0.0,) * 3, (1.0,) * 3
+        ))  # fmt: skip
+
+
+def test_examples_are_drawn(dataset, tmp_path):
+    result = attacks.create("pgd", test_num=3).run(Brightest(), dataset, Setup(folder=tmp_path))
+    assert result.files["examples"] == str(tmp_path / "examples.png")
+    assert (tmp_path / "examples.png").read_bytes().startswith(b"\x89PNG")

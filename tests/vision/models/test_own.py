@@ -1,0 +1,154 @@
+"""A user's own network: wrapped, checked, and otherwise let alone."""
+
+import importlib
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from autovul.base.errors import UsageError
+from autovul.vision import models
+
+SOURCE = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=10):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.bn = nn.BatchNorm2d(4)
+        self.fc = nn.Linear(4, num_classes)
+
+    def forward(self, x):
+        self.bn.num_batches_tracked += 1
+        torch.rand(1)
+        return self.fc(self.bn(self.conv(x)).mean((2, 3)))
+
+
+class WithFeatures(nn.Sequential):
+    def __init__(self, num_classes, data_shape):
+        features = nn.Conv2d(data_shape[0], 5, 3)
+        super().__init__()
+        self.features, self.flatten = features, nn.Flatten()
+        self.classifier = nn.Linear(5 * (data_shape[1] - 2) ** 2, num_classes)
+
+
+class Quiet(Net):
+    def forward(self, x):
+        return self.fc(self.bn(self.conv(x)).mean((2, 3)))
+
+
+def plain():
+    return Net(10)
+
+
+def broken(num_classes):
+    raise RuntimeError("two\\nlines")
+
+
+def wrong(num_classes):
+    return Net(num_classes + 1)
+
+
+def misfit():
+    return nn.Linear(7, 10)
+
+
+def nothing():
+    return None
+
+
+def pair():
+    class Pair(Net):
+        def forward(self, x):
+            return super().forward(x), 0
+
+    return Pair()
+
+
+number = 3
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    (tmp_path / "my_nets.py").write_text(SOURCE)
+    (tmp_path / "my_broken.py").write_text("import no_such_module")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield tmp_path
+    sys.modules.pop("my_nets", None)
+
+
+def test_an_own_network_offers_what_the_others_offer(own):
+    torch.manual_seed(0)
+    model = models.create("my_nets:Net", num_classes=3)
+    torch.manual_seed(0)
+    inner = importlib.import_module("my_nets").Net(3)
+    assert (model.name, model.group, model.num_classes, model.training) == ("my_nets.Net", "yours", 3, False)
+    assert models.group("my_nets:Net") == "yours"
+    assert list(model.state_dict()) == list(inner.state_dict())
+    for key, value in inner.state_dict().items():
+        assert torch.equal(model.state_dict()[key], value), "the trial leaves no trace"
+    images = torch.rand(2, 3, 8, 8)
+    logits, features = model(images), model.get_final_fm(images)
+    assert torch.equal(model.network.fc(features), logits)
+    assert model.get_layer(images, "conv").shape == (2, 4, 8, 8)
+    with pytest.raises(UsageError, match="has no feature maps"):
+        model.get_fm(images)
+
+
+def test_the_trial_draws_no_random_numbers(own):
+    torch.manual_seed(0)
+    models.create("my_nets:Net")
+    ours = torch.rand(1)
+    torch.manual_seed(0)
+    importlib.import_module("my_nets").Net()
+    assert torch.equal(ours, torch.rand(1))
+
+
+def test_shape_and_classes_are_passed_where_they_are_taken(own):
+    model = models.create("my_nets:WithFeatures", num_classes=4, data_shape=(2, 6, 6))
+    images = torch.rand(3, 2, 6, 6)
+    assert torch.equal(model.get_fm(images), model.network.features(images))
+    assert model.get_final_fm(images).shape == (3, 5 * 16)
+    assert models.create("my_nets:plain").num_classes == 10
+
+
+def test_its_files_have_its_own_keys(own):
+    model = models.create("my_nets:Net")
+    model.save("own.pth")
+    assert list(torch.load("own.pth", weights_only=True)) == list(model.network.state_dict())
+    other = models.create("my_nets:Net")
+    other.load("own.pth")
+    assert torch.equal(other.network.fc.weight, model.network.fc.weight)
+
+
+def test_group_norm_and_no_other_option(own):
+    assert isinstance(models.create("my_nets:Quiet", norm_layer="gn").network.bn, nn.GroupNorm)
+    with pytest.raises(UsageError, match="my_nets:Net takes no layers"):
+        models.create("my_nets:Net", layers=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no_such_package.nets:Net", "cannot import 'no_such_package.nets' (ModuleNotFoundError: No module named"),
+        ("my_broken:Net", "cannot import 'my_broken' (ModuleNotFoundError: No module named 'no_such_module')"),
+        (":Net", "cannot import ''"),
+        ("my_nets:net", "has no function or class 'net'"),
+        ("my_nets:number", "has no function or class 'number'"),
+        ("my_nets:broken", "the call failed (RuntimeError: two lines)"),
+        ("my_nets:nothing", "must give a torch.nn.Module, gave NoneType"),
+        ("my_nets:wrong", "must give logits of shape (2, 10) for 2 images, gave shape (2, 11)"),
+        ("my_nets:pair", "must give logits of shape (2, 10) for 2 images, gave tuple"),
+        ("my_nets:misfit", "fails on images of shape (2, 3, 32, 32) (RuntimeError: "),
+    ],
+)
+def test_what_goes_wrong_is_told_in_one_line(own, name, message):
+    with pytest.raises(UsageError) as caught:
+        models.create(name)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
