@@ -13,6 +13,10 @@ COMMANDS = {
     "train": "Train an image classifier.",
     "validate": "Measure a classifier's accuracy.",
     "adv_attack": "Look for adversarial examples (evasion).",
+    "backdoor": "Plant a backdoor.",
+    "poison": "Poison training data.",
+    "extraction": "Steal a classifier by asking it (model extraction).",
+    "membership": "Tell training images from others (membership inference).",
     "report": "Turn result records into tables, figures and a page.",
 }
 

@@ -15,7 +15,7 @@ from autovul.base import config, flags, option_help
 from autovul.base.command import AlgorithmChoice, Command, Declared, builtin
 from autovul.base.config import Configuration, Layer
 from autovul.base.errors import Interrupted, UsageError, UserError, nearest
-from autovul.base.flags import Given, Token
+from autovul.base.flags import Given
 from autovul.base.known_options import LEFT_OUT, KnownOptions
 from autovul.base.option_help import reference
 from autovul.base.options import OptionError, Options
@@ -83,10 +83,10 @@ def parse(
     """
     if command.name not in known.sections:
         raise ValueError(f"known does not cover the command {command.name!r}")
-    tokens = flags.tokenise(sys.argv[1:] if argv is None else argv)
+    argv = sys.argv[1:] if argv is None else [*argv]
     layers = config.default_layers() if layers is None else layers
-    selected = flags.collect(tokens, [*builtin(), *command.selectors()])[0]
-    if any(token.flag in flags.HELP for token in tokens):
+    selected = flags.collect(argv, [*builtin(), *command.selectors()])[0]
+    if flags.asks_for_help(argv):
         files = config.load(layers[:1], known)
         print(option_help.page(command, _algorithm(command, selected, files, None), files), flush=True)
         raise SystemExit(0)
@@ -94,7 +94,8 @@ def parse(
     files = config.load(layers, known, config_file)
     dataset = _dataset(command, selected, files)
     algorithm = _algorithm(command, selected, files, dataset)
-    given = _given(command, algorithm, tokens, known)
+    files = files.with_recipe(command, algorithm)
+    given = _given(command, algorithm, argv, known)
     print_config = given.pop("print_config", Given(False, "")).value
     given.pop("config", None)
     settings = _settings(command, algorithm, dataset, given, files)
@@ -182,9 +183,9 @@ def _resolve(
     return Given(*found) if found else Given(each.default, "default")
 
 
-def _given(command: Command, algorithm: str | None, tokens: Sequence[Token], known: KnownOptions) -> dict[str, Given]:
+def _given(command: Command, algorithm: str | None, argv: Sequence[str], known: KnownOptions) -> dict[str, Given]:
     declared = [*builtin(), *command.declared(algorithm)]
-    given, unknown, words = flags.collect(tokens, declared)
+    given, unknown, words = flags.collect(argv, declared)
     if unknown:
         raise UsageError(f"{unknown[0]}: {_unknown_flag(unknown[0], command, algorithm, declared, known)}")
     return {**given, **flags.positional(declared, words)}

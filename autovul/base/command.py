@@ -195,6 +195,15 @@ class Command:
         """The canonical names of the algorithms to choose from; none where there is no choice."""
         return self.algorithm.registry.list() if self.algorithm else []
 
+    def recipe(self, algorithm: str | None) -> Mapping[str, Any]:
+        """What an algorithm asks of the options of other groups where nobody says otherwise: its ``recipe``."""
+        if self.algorithm is None or algorithm is None:
+            return {}
+        recipe = getattr(self.algorithm.registry.get(algorithm), "recipe", {})
+        if unknown := set(recipe) - {each.name for each in self.declared(algorithm)}:
+            raise ValueError(f"the recipe of {algorithm} names {sorted(unknown)[0]!r}, no option of {self.name}")
+        return recipe
+
     def common(self) -> list[Declared]:
         """The options that do not depend on the algorithm, the choice of it among them."""
         declared = [each for group, options in self.groups.items() for each in _fields(group, options)]

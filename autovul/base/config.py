@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from autovul.base import yaml_strict
-from autovul.base.command import Declared
+from autovul.base.command import Command, Declared
 from autovul.base.errors import UsageError, nearest
 from autovul.base.known_options import KnownOptions
 from autovul.base.options import OptionError
@@ -94,11 +94,21 @@ _Key = tuple[str | None, str]
 
 @dataclass(frozen=True)
 class Configuration:
-    """What all files say. Each layer maps ``(section or None, option)`` to a setting; the last layer wins."""
+    """What all files say. Each layer maps ``(section or None, option)`` to a setting; the last layer wins.
+
+    The recipe is what the algorithm in use asks of other groups' options. It stands in the lowest layer, below that
+    layer's sections and above its general part.
+    """
 
     layers: tuple[Mapping[_Key, Setting], ...]
     known: KnownOptions
     ignored: tuple[Path, ...] = ()
+    recipe: Mapping[str, Located] = field(default_factory=dict)
+
+    def with_recipe(self, command: Command, algorithm: str | None) -> Configuration:
+        """The configuration with the recipe of an algorithm of a command, if it has one."""
+        values = command.recipe(algorithm)
+        return replace(self, recipe={n: Located(v, f"recipe of {algorithm}", repr(v)) for n, v in values.items()})
 
     def lookup(self, name: str, dataset: str | None, sections: Sequence[str] = ()) -> Located | None:
         """The value that wins.
@@ -110,6 +120,8 @@ class Configuration:
         """
         for layer in reversed(self.layers):
             for section in (*sections, None):
+                if section is None and layer is self.layers[0] and name in self.recipe:
+                    return self.recipe[name]
                 setting = layer.get((section, name))
                 chosen = setting.choose(dataset) if setting else None
                 if chosen:

@@ -1,11 +1,8 @@
-"""The command line as flags and words.
-
-Not argparse: an option's flags are known only after the algorithm's name has been found among them, values such as
-``-8/255`` are no flags, and nothing is abbreviated, given twice or silently taken for a positional word.
-"""
+"""The command line as flags and words: argparse with the declared options, and stricter than it is by itself."""
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,16 +14,7 @@ from autovul.base.option_types import kind, members, quote
 from autovul.base.options import OptionError
 
 HELP = ("-h", "--help")
-_FLAG = re.compile(r"-(?:-.|[^-.0-9])")  # not "-", "--", "-1" or "-.5"
-
-
-@dataclass(frozen=True)
-class Token:
-    """A flag as typed ("" before the first), the value attached by ``=``, and the words up to the next flag."""
-
-    flag: str
-    attached: str | None
-    words: list[str]
+_NUMBER = re.compile(r"-[.0-9]")
 
 
 @dataclass(frozen=True)
@@ -37,26 +25,18 @@ class Given:
     source: str
 
 
-def tokenise(argv: Sequence[str]) -> list[Token]:
-    """Split arguments at the flags; what follows a lone ``--`` is words."""
-    tokens = [Token("", None, [])]
-    for position, argument in enumerate(argv):
-        if argument == "--":
-            return [*tokens, Token("", None, list(argv[position + 1 :]))]
-        if _FLAG.match(argument):
-            flag, separator, attached = argument.partition("=")
-            tokens.append(Token(flag, attached if separator else None, []))
-        else:
-            tokens[-1].words.append(argument)
-    return tokens
-
-
 def spelling(flag: str) -> str:
-    """A flag with underscores for the dashes inside it."""
+    """A flag with underscores for the dashes inside it, and without an attached value."""
+    flag = flag.partition("=")[0]
     return f"--{flag[2:].replace('-', '_')}" if flag.startswith("--") else flag
 
 
-def collect(tokens: Sequence[Token], declared: Sequence[Declared]) -> tuple[dict[str, Given], list[str], list[str]]:
+def asks_for_help(argv: Sequence[str]) -> bool:
+    """Whether ``-h`` or ``--help`` is among the flags."""
+    return any(flag in argv[: argv.index("--") if "--" in argv else None] for flag in HELP)
+
+
+def collect(argv: Sequence[str], declared: Sequence[Declared]) -> tuple[dict[str, Given], list[str], list[str]]:
     """Read the values of declared options.
 
     Returns:
@@ -65,24 +45,23 @@ def collect(tokens: Sequence[Token], declared: Sequence[Declared]) -> tuple[dict
     Raises:
         UsageError: A flag is given twice, lacks its value, or its value is not allowed.
     """
-    table = {spelling(flag): each for each in declared for flag in each.flags}
-    negated = {spelling(each.negation): each for each in declared if each.is_switch}
-    given: dict[str, Given] = {}
-    unknown: list[str] = []
-    loose: list[str] = []
-    for token in tokens:
-        spelled = spelling(token.flag)
-        each = table.get(spelled) or negated.get(spelled)
-        if each is None:
-            unknown += [token.flag] if token.flag else []
-            loose += token.words
-            continue
-        if each.name in given:
-            raise UsageError(f"{token.flag}: given twice")
-        value, rest = _switch(token, spelled in table) if each.is_switch else _value(token, each)
-        given[each.name] = Given(value, f"flag {token.flag}")
-        loose += rest
-    return given, unknown, loose
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for each in declared:
+        for flags, constant in ((each.flags, True), ([each.negation] if each.is_switch else [], False)):
+            if flags:
+                # A missing value is left to us: nargs="?" makes argparse hand over None in its place.
+                nargs: dict[str, Any] = {"nargs": 0, "const": constant} if each.is_switch else {"nargs": "?"}
+                parser.add_argument(*_spellings(flags), action=_Give, dest=each.name, declared=each, **nargs)
+    end = argv.index("--") if "--" in argv else len(argv)
+    try:
+        namespace, rest = parser.parse_known_args(_attached(argv[:end], parser), argparse.Namespace(given={}))
+    except argparse.ArgumentError as error:  # what is left of its complaints: a switch with "=value"
+        names = (error.argument_name or "").split("/")
+        flag, _, text = next(word for word in argv if word.partition("=")[0] in names).partition("=")
+        raise UsageError(f"{flag}: a switch takes no value, got {quote(text)}") from None
+    unknown = [word for word in rest if word.startswith("-") and len(word) > 1 and not _NUMBER.match(word)]
+    words = [word for word in rest if word not in unknown]
+    return namespace.given, [word.partition("=")[0] for word in unknown], [*words, *argv[end + 1 :]]
 
 
 def positional(declared: Sequence[Declared], words: list[str]) -> dict[str, Given]:
@@ -102,21 +81,47 @@ def positional(declared: Sequence[Declared], words: list[str]) -> dict[str, Give
     raise UsageError(f"unexpected word {quote(words[0])}: values follow a flag, lists are joined by commas")
 
 
-def _switch(token: Token, on: bool) -> tuple[bool, list[str]]:
-    if token.attached is not None:
-        raise UsageError(f"{token.flag}: a switch takes no value, got {quote(token.attached)}")
-    return on, token.words
+class _Give(argparse.Action):
+    """Checks a flag's value against its declaration as soon as it is read."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, declared: Declared, **options: Any) -> None:
+        super().__init__(option_strings, dest, default=argparse.SUPPRESS, **options)
+        self.declared = declared
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        declared, flag = self.declared, str(option_string)
+        if declared.name in namespace.given:
+            raise UsageError(f"{flag}: given twice")
+        namespace.given[declared.name] = Given(self._value(flag, values), f"flag {flag}")
+
+    def _value(self, flag: str, text: str | None) -> Any:
+        if self.declared.is_switch:
+            return self.const
+        if text is None:
+            hint = f" (one that starts with a dash is written {flag}=-…)" if _takes_text(self.declared) else ""
+            raise UsageError(f"{flag}: needs a value, {self.declared.allowed}{hint}")
+        try:
+            return self.declared.from_text(text)
+        except OptionError as error:
+            raise OptionError(f"{flag}: {error}") from None
 
 
-def _value(token: Token, declared: Declared) -> tuple[Any, list[str]]:
-    if token.attached is None and not token.words:
-        hint = f" (one that starts with a dash is written {token.flag}=-…)" if _takes_text(declared) else ""
-        raise UsageError(f"{token.flag}: needs a value, {declared.allowed}{hint}")
-    text, rest = (token.words[0], token.words[1:]) if token.attached is None else (token.attached, token.words)
-    try:
-        return declared.from_text(text), rest
-    except OptionError as error:
-        raise OptionError(f"{token.flag}: {error}") from None
+def _spellings(flags: Sequence[str]) -> list[str]:
+    """Each flag as declared, and with dashes for its underscores."""
+    dashed = [f"--{flag[2:].replace('_', '-')}" for flag in flags if flag.startswith("--")]
+    return list(dict.fromkeys([*flags, *dashed, *(spelling(flag) for flag in flags)]))
+
+
+def _attached(argv: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
+    """The arguments with negative numbers such as ``-8/255`` joined to their flags, which argparse takes for flags."""
+    known = {flag for action in parser._actions for flag in action.option_strings if action.nargs == "?"}
+    joined: list[str] = []
+    for word in argv:
+        if joined and joined[-1] in known and _NUMBER.match(word):
+            joined[-1] += f"={word}" if joined[-1].startswith("--") else word
+        else:
+            joined.append(word)
+    return joined
 
 
 def _takes_text(declared: Declared) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -61,3 +63,98 @@ def agreement(p_logits: Tensor, q_logits: Tensor) -> float:
     """The share of images, in percent, for which both give the same class."""
     require_finite(p_logits)
     return accuracy(q_logits, p_logits.argmax(1))
+
+
+def auc(positive: Tensor, negative: Tensor) -> float:
+    """The area under the ROC curve: P(positive > negative) + ½ P(positive = negative) for a random pair of scores.
+
+    Args:
+        positive: (P,), scores of the positive class; at least one, finite.
+        negative: (N,), scores of the other.
+
+    Returns:
+        From 0 to 1; ½ where the scores say nothing.
+
+    Raises:
+        ValueError: A side is empty, or a score is not finite.
+    """
+    positive, negative = _checked_scores(positive, negative)
+    ordered = negative.sort().values
+    below = torch.searchsorted(ordered, positive, right=False)
+    not_above = torch.searchsorted(ordered, positive, right=True)
+    return ((below + not_above).double().mean() / (2 * len(negative))).item()
+
+
+def auc_interval(
+    positive: Tensor, negative: Tensor, *, level: float = 0.95, draws: int = 2000, seed: int = 1228
+) -> tuple[float, float]:
+    """The percentile bootstrap interval of `auc`: both sides are drawn anew with replacement, each by itself.
+
+    Where the two sides are fully separated every draw is too, and the interval has no width.
+
+    Args:
+        positive, negative: As for `auc`.
+        level: The confidence level, between 0 and 1.
+        draws: How many times scores are drawn.
+        seed: Of the draws.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+    """
+    positive, negative = _checked_scores(positive, negative)
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1, got {level}")
+    generator = torch.Generator().manual_seed(seed)
+
+    def again(scores: Tensor) -> Tensor:
+        return scores[torch.randint(len(scores), (len(scores),), generator=generator)]
+
+    found = torch.tensor([auc(again(positive), again(negative)) for _ in range(draws)], dtype=torch.float64)
+    low, high = found.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)).tolist()
+    return low, high
+
+
+def roc(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
+    """The ROC curve: the rates of false and of true positives for each threshold, from "none" to "all".
+
+    Args:
+        positive, negative: As for `auc`.
+
+    Returns:
+        Two tensors (K,) in [0, 1] that begin with 0 and end with 1; equal scores make one step.
+    """
+    positive, negative = _checked_scores(positive, negative)
+    thresholds = torch.cat([positive, negative]).unique().flip(0)
+    rates = [1 - torch.searchsorted(side.sort().values, thresholds) / len(side) for side in (negative, positive)]
+    start = torch.zeros(1, dtype=torch.float64)
+    return torch.cat([start, rates[0].double()]), torch.cat([start, rates[1].double()])
+
+
+def tpr_at_fpr(positive: Tensor, negative: Tensor, fpr: float = 0.01) -> float | None:
+    """The share of positives, in percent, above the lowest threshold that at most ``fpr`` of the negatives exceed.
+
+    Args:
+        positive, negative: As for `auc`.
+        fpr: Above 0, below 1.
+
+    Returns:
+        The rate; None where there are fewer than 1 / ``fpr`` negatives, with which no such rate can be told from 0.
+
+    Source: Carlini et al., Membership Inference Attacks From First Principles (arXiv 2112.03570), section 4.
+    """
+    positive, negative = _checked_scores(positive, negative)
+    if not 0 < fpr < 1:
+        raise ValueError(f"fpr must be between 0 and 1, got {fpr}")
+    allowed = math.floor(len(negative) * fpr + 1e-9)
+    if allowed < 1:
+        return None
+    threshold = negative.sort(descending=True).values[allowed]
+    return 100.0 * (positive > threshold).double().mean().item()
+
+
+def _checked_scores(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
+    for name, scores in (("positive", positive), ("negative", negative)):
+        if scores.ndim != 1 or not len(scores):
+            raise ValueError(f"{name} must be a list of at least one score, got shape {tuple(scores.shape)}")
+        if not bool(torch.isfinite(scores).all()):
+            raise ValueError(f"{name} scores must be finite")
+    return positive.detach().cpu().double(), negative.detach().cpu().double()

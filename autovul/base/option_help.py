@@ -25,6 +25,7 @@ def page(command: Command, algorithm: str | None, files: Configuration) -> str:
         algorithm: The algorithm whose options are shown.
         files: The package's own configuration, for the defaults.
     """
+    files = files.with_recipe(command, algorithm)
     width = min(max(shutil.get_terminal_size().columns, _NARROW), _WIDE)
     words = "".join(f" [{each.name} …]" for each in command.declared(algorithm) if each.positional)
     parts = [f"usage: autovul {command.name} [options]{words}", textwrap.fill(command.purpose, width)]
@@ -76,6 +77,8 @@ def reference(commands: Iterable[Command], layers: Sequence[Layer] | None = None
         for algorithm in command.algorithms() if first else []:
             flag = command.algorithm.flag if command.algorithm else ""
             lines += _markdown(f"`--{flag} {algorithm}`", command.own(algorithm), command, algorithm, files)
+            recipe = ", ".join(f"`{name}` {show(value)}" for name, value in command.recipe(algorithm).items())
+            lines += [f"Unless said otherwise, `{algorithm}` runs with {recipe}.", ""] if recipe else []
     return "\n".join(lines)
 
 

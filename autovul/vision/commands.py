@@ -58,6 +58,53 @@ COMMANDS = (
         ),
     ),
     Command(
+        "poison",
+        "Train on mislabelled images and see what it costs (poison_random), or make one input misjudged (poison_basic).",
+        {**_BASE, "training": TrainingOptions, "output": OutputOptions},
+        algorithm=AlgorithmChoice("attack", attacks.family("poison"), "poison_random", "Which attack runs."),
+        examples=(
+            "autovul poison -d digits --train_mode dataset --poison_percent 0,0.1,0.2,0.4",
+            "autovul poison --train_mode dataset --poison_percent 0.4 --export_poisoned poisoned.npz",
+            "autovul poison -d digits --attack poison_basic --test_num 10",
+        ),
+    ),
+    Command(
+        "extraction",
+        "Steal a trained classifier: train a copy on its answers.",
+        {**_BASE, "training": TrainingOptions, "output": OutputOptions},
+        algorithm=AlgorithmChoice("attack", attacks.family("extraction"), "knockoff", "Which attack runs."),
+        examples=(
+            "autovul extraction -d digits --nb_stolen 200,400,800",
+            "autovul extraction -m darts --model_arch drnas --nb_stolen 1000,2000,4000,8000,16000",
+            "autovul extraction --label_mode soft --sampling adaptive --tmodel vgg13_bn_comp",
+            "autovul extraction --engine art --nb_stolen 1000",
+        ),
+    ),
+    Command(
+        "membership",
+        "Tell the images that a classifier was trained on from others.",
+        {**_BASE, "output": OutputOptions},
+        algorithm=AlgorithmChoice("attack", attacks.family("membership"), "membership", "Which attack runs."),
+        examples=(
+            "autovul membership -d digits --confidence_filter none",
+            "autovul membership -m darts --model_arch drnas --sample_num 1000",
+            "autovul membership --method confidence,entropy,loss --sample_num 1000 --confidence_filter none",
+            "autovul membership --engine art --method boundary",
+        ),
+    ),
+    Command(
+        "backdoor",
+        "Plant a backdoor into a trained classifier: images with a trigger are given the target class.",
+        {**_BASE, "training": TrainingOptions, "output": OutputOptions},
+        algorithm=AlgorithmChoice("attack", attacks.family("backdoor"), "badnet", "Which attack runs."),
+        examples=(
+            "autovul backdoor -d digits --poison_percent 0.02",
+            "autovul backdoor --attack trojannn --mark_alpha 0.7 --neuron_num 4",
+            "autovul backdoor --mark_path star --mark_height 8 --mark_width 8 --random_pos",
+            "autovul backdoor -d digits --validate_only",
+        ),
+    ),
+    Command(
         "report",
         "Turn result records into tables, figures and a page.",
         {"report": ReportOptions},

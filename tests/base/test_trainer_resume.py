@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,16 +104,18 @@ def test_stopped_at_any_step(tmp_path: Path, undisturbed: tuple[nn.Module, Histo
 
 @pytest.mark.parametrize("validation", range(4))
 def test_stopped_within_a_validation(tmp_path: Path, undisturbed: tuple[nn.Module, History], validation: int) -> None:
-    visits = iter(range(100))
+    visits: list[int] = []
 
     def visit(epoch: int, batch: int) -> None:
-        if next(visits) == validation * STEPS + 1:
+        visits.append(batch)
+        if len(visits) == validation * STEPS + 1:
             signal.raise_signal(signal.SIGINT)
 
     state = tmp_path / "net.state"
     with pytest.raises(Interrupted) as stopped:
         quiet_trainer(state_path=state).fit(tiny_net(), Points(), Points(seed=5, visit=visit))
     assert stopped.value.status == 130
+    assert len(visits) == validation * STEPS + 1  # the rest of the validation is not waited for
     model = tiny_net()
     history = quiet_trainer(with_changes(resume=True), state_path=state).fit(model, Points(), Points(seed=5))
     assert_same_end(model, history, undisturbed)
@@ -352,15 +355,22 @@ def survive_kills(folder: Path, kills: int, expected: tuple[nn.Module, History])
         started = context.Event()
         process = context.Process(target=run, args=(folder, 0.01, started.set))
         process.start()
-        assert started.wait(60)
+        while process.is_alive() and not started.wait(0.02):
+            pass  # a run that had finished before reports no batch
         time.sleep(moments.uniform(0, 0.12))
         process.kill()
         process.join()
-        (folder / "net.pth").unlink(missing_ok=True)  # it came to its end: what follows resumes a finished run
+        if (folder / "net.pth").exists():
+            assert_undisturbed(folder, expected)
+            shutil.rmtree(folder)
     process = context.Process(target=run, args=(folder, 0.0, print))
     process.start()
     process.join()
     assert process.exitcode == 0
+    assert_undisturbed(folder, expected)
+
+
+def assert_undisturbed(folder: Path, expected: tuple[nn.Module, History]) -> None:
     weights = load_state(folder / "net.pth")
     assert all(torch.equal(weights[name], weight) for name, weight in expected[0].state_dict().items())
     events = [(event, epoch) for event, epoch, _ in log_of(folder) if event in {"epoch", "validation", "end"}]
@@ -372,7 +382,7 @@ def test_killed_four_times(
     tmp_path: Path, undisturbed: tuple[nn.Module, History], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    survive_kills(tmp_path, 4, undisturbed)
+    survive_kills(tmp_path / "run", 4, undisturbed)
 
 
 @pytest.mark.slow
@@ -380,7 +390,7 @@ def test_killed_twenty_times(
     tmp_path: Path, undisturbed: tuple[nn.Module, History], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    survive_kills(tmp_path, 20, undisturbed)
+    survive_kills(tmp_path / "run", 20, undisturbed)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows delivers no such signals")

@@ -75,19 +75,9 @@ COMPARISONS = (("nas", "manual"), ("mitigated", "nas"), ("yours", "manual"), ("y
 
 # What a run may differ in without measuring anything else.
 BOOKKEEPING = NOT_IDENTITY | {
-    *(
-        "seed",
-        "device",
-        "benchmark",
-        "deterministic",
-        "config",
-        "command",
-        "experiment",
-        "dataset",
-        "model",
-        "model_arch",
-    ),
-    *("data_dir", "model_dir", "attack_dir", "model_path", "suffix", "valid_batch_size", "validate_interval"),
+    *("seed", "device", "benchmark", "deterministic", "config", "command", "experiment", "suffix"),
+    *("dataset", "model", "model_arch", "model_path", "data_dir", "data_path", "model_dir", "attack_dir"),
+    *("valid_batch_size", "test_batch_size", "validate_interval"),
 }
 
 # Options that change a network's size, with the published value: a network with another one is marked.

@@ -89,7 +89,12 @@ class DotPlot:
     @property
     def label_length(self) -> int:
         """The longest label in the margin, in characters."""
-        return max(len(text) for block in self.blocks for dot in block.dots for text in (dot.name, *dot.network.marks))
+        return max(
+            len(text)
+            for block in self.blocks
+            for dot in block.dots
+            for text in (dot.name, ", ".join(dot.network.marks))
+        )
 
     @property
     def bars(self) -> list[Bar]:

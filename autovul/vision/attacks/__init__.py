@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from autovul.base.registry import Registry
+from autovul.vision.attacks.badnet import BadNet
 from autovul.vision.attacks.base import Attack, registry
+from autovul.vision.attacks.knockoff import Knockoff
+from autovul.vision.attacks.membership import Membership
 from autovul.vision.attacks.pgd import PGD
+from autovul.vision.attacks.poison_basic import PoisonBasic
+from autovul.vision.attacks.poison_random import PoisonRandom
 
-__all__ = ["PGD", "Attack", "create", "family", "list", "registry"]
+__all__ = ["PGD", "Attack", "Knockoff", "Membership", "PoisonBasic", "PoisonRandom", "create", "family", "list", "registry"]
 
 
 def create(name: str, **options: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ class ImageModel(nn.Module):
     """
 
     auxiliary_head: nn.Module | None
+    builder: Callable[[], ImageModel] | None = None
 
     def __init__(
         self, name: str, group: str, num_classes: int, data_shape: DataShape, auxiliary_weight: float = 0.4
@@ -37,6 +38,16 @@ class ImageModel(nn.Module):
         self.data_shape = data_shape
         self.auxiliary_head = None
         self.auxiliary_weight = auxiliary_weight
+
+    def fresh(self) -> ImageModel:
+        """The same network built anew, in eval mode on the CPU, with weights drawn from torch's global generator.
+
+        Raises:
+            UsageError: The model was not made by `models.create`, which alone knows how to build it.
+        """
+        if self.builder is None:
+            raise UsageError(f"{self.name} cannot be built anew: it was not made by models.create")
+        return self.builder()
 
     def get_fm(self, x: torch.Tensor) -> torch.Tensor:
         """Feature maps before the pooling, (N, F, h, w), of images (N, C, H, W) in [0, 1]."""

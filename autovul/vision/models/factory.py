@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import functools
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -92,6 +93,8 @@ def create(
             raise UsageError("auxiliary does not go with norm_layer gn: its last norm sees one pixel a channel")
         _batch_to_group_norm(model)
     model.eval()
+    untrained = {**options, "pretrain": False}
+    model.builder = functools.partial(create, name, model_arch, num_classes, shape, None, mean, std, **untrained)
     if chosen.pretrain and dataset is not None:
         flags = f"-m {name}" + (f" --genotype={chosen.genotype}" if chosen.genotype else "")
         model.load(find_pretrained(chosen.model_dir, dataset.name, model.name, chosen.suffix, flags))

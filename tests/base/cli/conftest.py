@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 from pydantic import Field, field_validator, model_validator
@@ -71,6 +71,8 @@ class Pgd(Options):
 
 @BACKDOORS.register("badnet")
 class BadNet(Options):
+    recipe: ClassVar[dict[str, Any]] = {"batch_size": 64}
+
     poison_percent: float = option(0.01, "Part of the data that is poisoned.", gt=0, le=1)
     target_class: int = option(0, "Target of the trigger.", ge=0)
 

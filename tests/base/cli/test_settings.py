@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autovul.base import cli, config
+from autovul.base import cli, config, option_help
 from autovul.base.options import Options, option
 from autovul.base.registry import Registry
 
@@ -290,3 +290,26 @@ def test_the_example_of_the_documentation_means_what_it_says(world) -> None:
     attack = world.parse("adv_attack")
     assert (attack.algorithm.pgd_eps, attack.data.batch_size) == (4 / 255, 100)
     assert world.parse("adv_attack", "-d", "cifar10").data.batch_size == 50
+
+
+def test_a_recipe_stands_between_the_package_and_its_sections(world) -> None:
+    world.write("package", "batch_size: {default: 32, digits: 16}")
+    settings = world.parse("backdoor", "-d", "digits")
+    assert settings.data.batch_size == 64
+    assert settings.source("batch_size") == "recipe of badnet"
+    assert world.parse("train", "-d", "digits").data.batch_size == 16
+    world.write("package", "batch_size: 32\nbadnet: {batch_size: {digits: 8}}")
+    assert world.parse("backdoor", "-d", "digits").data.batch_size == 8
+    assert world.parse("backdoor").data.batch_size == 64
+    world.write("user", "batch_size: 4")
+    assert world.parse("backdoor").data.batch_size == 4
+    assert world.parse("backdoor", "--batch_size", "2").data.batch_size == 2
+    help_page = option_help.page(world.commands["backdoor"], "imc", config.load(world.layers[:1], world.known))
+    assert "default: 64" in help_page
+
+
+def test_a_recipe_that_names_no_option_is_our_defect(world, monkeypatch) -> None:
+    registry = world.commands["backdoor"].algorithm.registry
+    monkeypatch.setattr(registry.get("imc"), "recipe", {"epohc": 3})
+    with pytest.raises(ValueError, match="recipe of imc names 'epohc'"):
+        world.parse("backdoor", "--attack", "imc")

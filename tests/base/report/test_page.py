@@ -125,6 +125,7 @@ def test_the_tables_show_the_means_and_intervals_of_the_records():
     margin = mean_interval(values).margin
     assert row[1:3] == ["NAS", f"{fmean(values):.2f} ± {margin:.2f}"]
     assert row[3] == f"{fmean(values) + 6:.2f} ± {margin:.2f}"
+    assert str(fmean(values)) in found.attributes("data-sort"), "sorted by the exact value"
     assert row[-6:] == ["3", "1,000", "3.35 M", "528 M", "61", "14"]
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import yaml
 
 from autovul.base.atomic import whole_file
-from autovul.base.errors import UserError, nearest
+from autovul.base.errors import UsageError, nearest
 from autovul.vision.utils.model_archs.darts.genotype import NUM_INPUTS, OPERATIONS, Edge, Genotype
 
 MAX_NODES = 12
 MAX_BYTES = 64 * 1024
 
 
-class GenotypeError(UserError, ValueError):
+class GenotypeError(UsageError, ValueError):
     """A file that should hold a genotype does not."""
 
 

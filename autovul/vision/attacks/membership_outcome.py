@@ -1,0 +1,104 @@
+"""What membership inference found, image by image, and the figures, counts and files made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autovul.base.atomic import whole_file
+from autovul.base.result import Metric
+from autovul.vision.attacks.membership_sample import Sample
+from autovul.vision.attacks.membership_scores import Score
+
+
+@dataclass(frozen=True)
+class Searched:
+    """The boundary searches of a sample's images; each (N,), on the CPU.
+
+    Args:
+        l2, linf: Norms of the perturbation; 0 where none was searched.
+        found: Whether a point of another class was found (or none was searched).
+        capped: Whether the query cap ended the search.
+        queries: Queries spent.
+    """
+
+    l2: Tensor
+    linf: Tensor
+    found: Tensor
+    capped: Tensor
+    queries: Tensor
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything measured on one sample.
+
+    Args:
+        sample: The images.
+        predicted: (N,), what the network says of them.
+        scores: One for each method.
+        searched: The boundary searches, where that method was among them.
+        seed: Of the bootstrap.
+    """
+
+    sample: Sample
+    predicted: Tensor
+    scores: Sequence[Score]
+    searched: Searched | None
+    seed: int
+
+    def metrics(self) -> dict[str, Metric]:
+        """The figures of each method, and the distances of both sides."""
+        figures = {n: m for score in self.scores for n, m in score.metrics(self.sample.member, self.seed).items()}
+        return figures | self._distances()
+
+    def series(self) -> tuple[Mapping[str, object], ...]:
+        """One row a method."""
+        return tuple({"method": s.method, **s.figures(self.sample.member, self.seed)} for s in self.scores)
+
+    def counts(self) -> dict[str, int]:
+        """Images on each side: all, misclassified, without a boundary point, stopped by the query cap."""
+        flags = {"misclassified": self.predicted != self.sample.labels}
+        if self.searched:
+            flags |= {"without_boundary": ~self.searched.found, "query_cap_reached": self.searched.capped}
+        counts = {}
+        for side, mask in (("members", self.sample.member), ("non_members", ~self.sample.member)):
+            counts[side] = int(mask.sum())
+            counts.update({f"{side}_{name}": int((mask & flag).sum()) for name, flag in flags.items()})
+        counts["queries"] = int(self.searched.queries.sum()) if self.searched else len(self.predicted)
+        return counts
+
+    def write(self, folder: Path) -> dict[str, str]:
+        """Draw ``roc.png`` and write ``scores.npz``; returns the files by role."""
+        from autovul.vision.attacks.membership_figure import draw_roc
+
+        sample = self.sample
+        draw_roc(folder / "roc.png", {score.method: score.sides(sample.member) for score in self.scores})
+        arrays = {"index": sample.index, "member": sample.member, "label": sample.labels, "prediction": self.predicted}
+        arrays |= vars(self.searched) if self.searched else {}
+        arrays |= {f"score_{s.method}": s.values.masked_fill(~s.valid, torch.nan) for s in self.scores}
+        with whole_file(folder / "scores.npz") as file:
+            np.savez(file, **{name: array.numpy() for name, array in arrays.items()})  # type: ignore[arg-type]
+        return {"roc": str(folder / "roc.png"), "scores": str(folder / "scores.npz")}
+
+    def _distances(self) -> dict[str, Metric]:
+        if self.searched is None:
+            return {}
+        metrics = {}
+        for name, side in (("member", self.sample.member), ("non_member", ~self.sample.member)):
+            found = side & self.searched.found
+            linf, l2 = (_median(column[found]) for column in (self.searched.linf, self.searched.l2))
+            metrics[f"{name}_median_linf"] = Metric(255 * linf, "/255", int(found.sum()))
+            metrics[f"{name}_median_l2"] = Metric(l2, "pixels", int(found.sum()))
+        queries = self.searched.queries.double().mean().item()
+        metrics["mean_queries"] = Metric(queries, "queries", len(self.predicted))
+        return metrics
+
+
+def _median(values: Tensor) -> float:
+    return values.double().quantile(0.5).item()

@@ -1,0 +1,110 @@
+"""Which training images (members) and validation images (non-members) membership inference is tried on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autovul.base.errors import UserError
+from autovul.base.metrics import require_finite
+from autovul.vision.attacks.victim import Victim
+from autovul.vision.datasets import Augmentation, ImageDataset, ImageSplit, to_pixels
+from autovul.vision.datasets.batches import generator_of
+
+FEWEST = 10  # images a side where nobody asked for a number: an AUC of less says nothing
+CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The images of one experiment, members first.
+
+    Args:
+        images: (N, C, H, W), float32 in [0, 1].
+        labels: (N,), true classes.
+        member: (N,), whether the image was trained on.
+        index: (N,), its place in its split.
+    """
+
+    images: Tensor
+    labels: Tensor
+    member: Tensor
+    index: Tensor
+
+
+@dataclass(frozen=True)
+class SampleRule:
+    """How members and non-members are chosen: as in the artifact, by NumPy's legacy generator.
+
+    It shuffles the training images first and then the validation images that pass the filter; of each the first are
+    taken.
+
+    Args:
+        number: Images a side.
+        exact: Whether so many must exist; if not, all are taken where there are fewer.
+        band: Least and greatest confidence in the predicted class that passes the filter.
+        filtered: Whether the filter applies to members and to non-members.
+        seed: Of the shuffles.
+    """
+
+    number: int
+    exact: bool
+    band: tuple[float, float]
+    filtered: tuple[bool, bool]
+    seed: int
+
+    def draw(self, victim: Victim, dataset: ImageDataset, vary: Augmentation | None, seed: int) -> Sample:
+        """Choose the images.
+
+        Args:
+            victim: Whose confidence the filter asks for.
+            dataset: Training split for members, validation split for non-members.
+            vary: How members are varied before the attack; None: not at all.
+            seed: Of that variation.
+
+        Raises:
+            UserError: There are too few; the message gives the counts and how to widen the filter.
+        """
+        generator = np.random.RandomState(self.seed)
+        sides = (("training", dataset.train), ("validation", dataset.valid))
+        chosen = []
+        for (name, split), filtered in zip(sides, self.filtered, strict=True):
+            passing = self._filter(victim, split) if filtered else torch.arange(len(split))
+            count = self._count(len(passing), len(split), f"{name} images", filtered)
+            order = passing.numpy().copy()
+            generator.shuffle(order)
+            chosen.append(torch.from_numpy(order[:count]))
+        members, others = (split.subset(index) for (_, split), index in zip(sides, chosen, strict=True))
+        images = members.images if vary is None else vary(members.images, generator_of(seed))
+        return Sample(
+            to_pixels(torch.cat([images, others.images])),
+            torch.cat([members.labels, others.labels]),
+            torch.arange(len(members) + len(others)) < len(members),
+            torch.cat(chosen),
+        )
+
+    def _filter(self, victim: Victim, split: ImageSplit) -> Tensor:
+        low, high = self.band
+        confidence = torch.cat([logits.double().softmax(1).amax(1).cpu() for logits in _answers(victim, split)])
+        return ((confidence >= low) & (confidence <= high)).nonzero().squeeze(1)
+
+    def _count(self, passing: int, total: int, what: str, filtered: bool) -> int:
+        needed = self.number if self.exact else min(self.number, FEWEST)
+        if passing >= needed:
+            return min(self.number, passing)
+        if not filtered:
+            raise UserError(f"sample_num: {self.number} {what} wanted, {passing} there")
+        low, high = self.band
+        raise UserError(
+            f"{passing} of {total} {what} have a top confidence in [{low:.8g}, {high:.8g}], {needed} are needed: "
+            "widen it (--confidence_band 0.9,1), switch it off (--confidence_filter none), or take a smaller --sample_num"
+        )
+
+
+def _answers(victim: Victim, split: ImageSplit) -> Iterator[Tensor]:
+    for index in torch.arange(len(split)).split(CHUNK):
+        yield require_finite(victim.logits(split.pixels(index)))

@@ -1,0 +1,91 @@
+"""Logits and the activations of one layer from a single forward pass."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autovul.base.errors import UsageError, nearest
+from autovul.vision.models.own import OwnModel
+
+FINAL = "flatten"  # what the project's own networks call the features that the classifier sees
+
+
+class Neurons:
+    """Runs a model and listens to one of its layers; a context manager, outside of which the model has no hooks.
+
+    Each channel of a layer counts as a neuron: feature maps are averaged over their area.
+
+    Args:
+        model: Any module that maps images to logits; in training mode also to (logits, auxiliary logits).
+        layer: A submodule as ``named_modules`` calls it, or "logits". "flatten" stands for the features that the
+            classifier sees; in a model without a layer of that name, for what its last linear layer is given.
+
+    Raises:
+        UsageError: There is no such layer.
+    """
+
+    def __init__(self, model: nn.Module, layer: str = FINAL) -> None:
+        self.model, self.layer = model, layer
+        inner = model.network if isinstance(model, OwnModel) else model
+        layers = {name: module for name, module in inner.named_modules() if name}
+        self._linear: list[nn.Module] = []
+        self._listened: nn.Module | None = layers.get(layer)
+        if self._listened is None and layer == FINAL:
+            self._linear = [module for module in layers.values() if isinstance(module, nn.Linear)]
+        if self._listened is None and not self._linear and layer != "logits":
+            name = getattr(model, "name", type(model).__name__)
+            raise UsageError(f"preprocess_layer: {name} has no layer {layer!r}{nearest(layer, ['logits', *layers])}")
+        self._heard: list[Any] = []
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> Neurons:
+        if self._listened is not None:
+            self._handles = [self._listened.register_forward_hook(lambda m, inputs, output: self._heard.append(output))]
+        else:
+            before = [module.register_forward_pre_hook(lambda m, inputs: self._heard.append(inputs[0]))
+                      for module in self._linear]  # fmt: skip
+            self._handles = before
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles, self._heard = [], []
+
+    def __call__(self, images: Tensor) -> tuple[Any, Tensor]:
+        """Run the model.
+
+        Args:
+            images: (N, C, H, W), in [0, 1].
+
+        Returns:
+            What the model gives, and the activations (N, F). Of a layer that runs several times, the last.
+
+        Raises:
+            UsageError: The layer does not run, or gives no tensor with a row for each image.
+        """
+        self._heard = []
+        output = self.model(images)
+        heard: Any = self._heard[-1] if self._heard else None
+        if self._listened is None and not self._linear:
+            heard = output[0] if isinstance(output, tuple) else output
+        if not isinstance(heard, Tensor) or heard.ndim < 2 or len(heard) != len(images):
+            raise UsageError(f"preprocess_layer: {self.layer!r} gives no activations for each image")
+        return output, heard.flatten(2).mean(2) if heard.ndim > 2 else heard
+
+
+@torch.no_grad()
+def mean_activations(neurons: Neurons, batches: Any) -> Tensor:
+    """The mean activation (F,) of each neuron over one pass of ``batches``, in float64; model in eval mode."""
+    total, count = torch.zeros(1), 0
+    for images, _ in batches.epoch(0):
+        activations = neurons(images)[1]
+        total = total.to(activations.device, torch.float64) + activations.double().sum(0)
+        count += len(images)
+    return total / count

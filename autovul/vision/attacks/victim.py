@@ -1,0 +1,100 @@
+"""A network seen from outside: it answers questions, many at once, and they are counted."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from autovul.base.errors import UserError
+from autovul.base.metrics import require_finite
+from autovul.vision.attacks.base import device_of, untouched
+from autovul.vision.models.base import ComposedModel
+
+# On a CPU larger batches are no faster; on other devices as many as their memory holds.
+CPU_BATCH, DEVICE_BATCH = 64, 4096
+
+
+class Victim:
+    """Answers queries in batches as large as memory allows.
+
+    Args:
+        model: Takes pixels in [0, 1] and gives logits; in eval mode.
+        batch: Images in one forward pass. Where memory does not suffice it is halved, for good.
+
+    Attributes:
+        forward: Images that went through the network.
+    """
+
+    def __init__(self, model: nn.Module, batch: int | None = None) -> None:
+        self.model = model
+        self.device = device_of(model)
+        self.batch = batch or (CPU_BATCH if self.device.type == "cpu" else DEVICE_BATCH)
+        self.forward = 0
+        convolution = next((p for p in model.parameters() if p.ndim == 4), None)
+        self._channels_last = convolution is not None and _is_channels_last(convolution)
+
+    @torch.no_grad()
+    def logits(self, images: Tensor) -> Tensor:
+        """Answers to images (N, C, H, W) in [0, 1] from any device: float32 (N, classes) on the model's.
+
+        Raises:
+            NonFiniteOutput: An answer is NaN or infinite.
+            UserError: Memory does not suffice for a single image.
+        """
+        answers = []
+        start = 0
+        while start < len(images):
+            parts = -(-(len(images) - start) // self.batch)
+            size = -(-(len(images) - start) // parts)
+            answer = self._pass(images[start : start + size])
+            if answer is not None:
+                answers.append(require_finite(answer))
+                start += size
+        self.forward += len(images)
+        return torch.cat(answers) if answers else images.new_zeros(0, 0)
+
+    def labels(self, images: Tensor) -> Tensor:
+        """The class of each image, int64 (N,), on the model's device."""
+        return self.logits(images).argmax(1)
+
+    def _pass(self, images: Tensor) -> Tensor | None:
+        """One forward pass; None if memory did not suffice and smaller batches are to be tried."""
+        images = images.to(self.device, torch.float32)
+        if self._channels_last:
+            images = images.to(memory_format=torch.channels_last)
+        try:
+            return self.model(images).float()
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            if len(images) == 1:
+                raise UserError(f"out of memory on {self.device} with a single image") from error
+        self.batch = -(-len(images) // 2)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return None
+
+
+@contextmanager
+def questioned(model: nn.Module, batch: int | None = None) -> Iterator[Victim]:
+    """The model as a `Victim`; afterwards it is exactly as it was.
+
+    On a CPU a network of the project is asked through a copy whose convolutions are stored channels last, which
+    PyTorch computes faster; the answers differ from the model's by rounding.
+    """
+    with untouched(model):
+        if isinstance(model, ComposedModel) and device_of(model).type == "cpu":
+            model = copy.deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        yield Victim(model, batch)
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    return tensor.is_contiguous(memory_format=torch.channels_last)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error)

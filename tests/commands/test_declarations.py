@@ -1,0 +1,88 @@
+"""What derives from the declarations is current: the option reference, the table of commands, the example files."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autovul.__main__ import COMMANDS as TABLE
+from autovul.base import cli, config
+from autovul.base.cli import KnownOptions
+from autovul.vision import commands, datasets
+from autovul.vision.commands import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_table_of_commands_is_the_declared_one():
+    assert {command.name for command in COMMANDS} == set(TABLE)
+    for name in TABLE:
+        assert (ROOT / "autovul" / f"{name}.py").is_file()
+
+
+DERIVED = runpy.run_path(str(ROOT / "projects" / "write_references.py"))["files"]()
+
+
+@pytest.mark.parametrize("path", DERIVED, ids=lambda path: path.name)
+def test_derived_files_are_current(path):
+    """If this fails: python projects/write_references.py"""
+    assert path.read_text(encoding="utf-8") == DERIVED[path]
+
+
+def test_there_are_no_other_example_files():
+    assert set((ROOT / "configs_example").rglob("*.yaml")) == {path for path in DERIVED if path.suffix == ".yaml"}
+
+
+def test_example_files_are_valid_as_they_are_and_with_every_option_taken(workspace):
+    """Options of algorithms with the same names live in sections, so that all can be given at once."""
+    known = KnownOptions.of(COMMANDS, datasets=datasets.list())
+    layers = config.default_layers()
+    folders = tuple(ROOT / "configs_example" / kind for kind in ("base", "vision"))
+    config.load([*layers, config.Layer("example", folders)], known)
+    for path, text in DERIVED.items():
+        if path.suffix == ".yaml":
+            names = "|".join(known.options)
+            options = re.sub(rf"^( *)# ((?:{names}): .*)$", r"\1\2", text, flags=re.MULTILINE)
+            target = workspace / "configs" / path.parent.name / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text("\n".join(line for line in options.splitlines() if not line.lstrip().startswith("#")))
+    settings = cli.parse(COMMANDS[0], [], known)
+    assert "configs" in settings.source("lr")
+    assert {name for name in settings.effective() if settings.source(name) == "default"} == set()
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_help(workspace, command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        commands.read(command.name, ["-h"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert command.purpose in " ".join(text.split())
+    assert all(len(line) <= 100 for line in text.splitlines())
+    for algorithm in command.algorithms() or [None]:
+        for each in command.own(algorithm):
+            assert each.help
+
+
+def _modules_after(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint(*sys.modules, file=sys.stderr)"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    return {name.split(".")[0] for name in run.stderr.split()}
+
+
+def test_the_overview_imports_no_torch():
+    loaded = _modules_after("from autovul.__main__ import main\nmain(['--help'])")
+    assert not loaded & {"torch", "numpy", "pydantic", "yaml"}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_help_of_a_command_imports_nothing_heavy(name):
+    code = f"from autovul.__main__ import main\ntry:\n    main([{name!r}, '-h'])\nexcept SystemExit:\n    pass"
+    loaded = _modules_after(code)
+    assert not loaded & {"torchvision", "art", "matplotlib", "sklearn", "jinja2", "tensorboard"}
+
