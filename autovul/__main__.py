@@ -17,6 +17,9 @@ COMMANDS = {
     "poison": "Poison training data.",
     "extraction": "Steal a classifier by asking it (model extraction).",
     "membership": "Tell training images from others (membership inference).",
+    "grad_var": "Measure how gradients vary from image to image.",
+    "loss_contour": "Draw the loss around weights or images.",
+    "show_genotype": "Draw the cells of a genotype.",
     "report": "Turn result records into tables, figures and a page.",
 }
 

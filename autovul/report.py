@@ -19,7 +19,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     results, refused = read_results([Path(path) for path in options.results or ("./data/result",)])
     report = build(results, refused)
     folder = Path(options.output_dir)
-    for name, content in {"report.html": report.html(), "report.txt": report.text(), "report.csv": report.csv()}.items():
+    for name, content in {
+        "report.html": report.html(),
+        "report.txt": report.text(),
+        "report.csv": report.csv(),
+    }.items():
         with whole_file(folder / name) as file:
             file.write(content.encode())
     print(report.text())

@@ -19,7 +19,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"finished already: {record}")
         return 0
     result = training.train(model, dataset, settings, device)
-    return recording.hand_over(recording.complete(result, settings, dataset, model, device), settings)
+    status = recording.hand_over(recording.complete(result, settings, dataset, model, device), settings)
+    if result.status == "ok":
+        training.discard_state(model, dataset, settings)
+    return status
 
 
 if __name__ == "__main__":

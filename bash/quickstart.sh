@@ -9,9 +9,9 @@ install ""
 mkdir -p quickstart
 cd quickstart
 
-manual=(--model resnet18_comp --width 0.25)
-searched=(--model darts --model_arch drnas --layers 5 --init_channels 8)
-recipe=(--lr_scheduler --grad_clip 5 --validate_interval 5)
+manual=(--model resnet18_comp --width 0.125)
+searched=(--model darts --layers 4 --init_channels 8 --dropout 0)
+recipe=(--epoch 8 --batch_size 32 --lr 0.05 --lr_scheduler --grad_clip 5 --validate_interval 2)
 
 run() {
     echo

@@ -1,6 +1,6 @@
 """Writes what derives from the options' declarations: docs/options.md and configs_example/.
 
-    python projects/write_references.py            # a test says when this is due
+python projects/write_references.py            # a test says when this is due
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
-from autovul.base import cli, config
+from autovul.base import cli
 from autovul.base.command import Declared
 from autovul.base.option_types import show
 from autovul.vision.commands import COMMANDS

@@ -60,7 +60,7 @@ def digest(state: Mapping[str, Tensor]) -> str:
     for name, tensor in state.items():
         plain = tensor.detach().cpu().contiguous()
         sha.update(f"{name} {plain.dtype} {tuple(plain.shape)};".encode())
-        sha.update(memoryview(plain.flatten().view(torch.uint8).numpy()))
+        sha.update(plain.flatten().view(torch.uint8).numpy().data)
     return sha.hexdigest()
 
 
@@ -76,9 +76,9 @@ def save_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
     """
     content = io.BytesIO()
     torch.save(dict(state), content)
-    digest = hashlib.sha256(content.getbuffer()).hexdigest()
+    checksum = hashlib.sha256(content.getbuffer()).hexdigest()
     with whole_file(path) as file:
-        file.write(MAGIC + digest.encode() + b"\n")
+        file.write(MAGIC + checksum.encode() + b"\n")
         file.write(content.getbuffer())
 
 
@@ -92,8 +92,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     start = len(MAGIC) + DIGEST_LENGTH + 1
     if not content.startswith(MAGIC):
         raise UserError(f"{path} is not a training state of this version, or its beginning is damaged")
-    digest, payload = content[len(MAGIC) : start], memoryview(content)[start:]
-    if digest != hashlib.sha256(payload).hexdigest().encode() + b"\n":
+    checksum, payload = content[len(MAGIC) : start], memoryview(content)[start:]
+    if checksum != hashlib.sha256(payload).hexdigest().encode() + b"\n":
         raise UserError(f"{path} is damaged: its SHA-256 does not fit; delete it and start from scratch")
     state = _unpickle(path, payload)
     if not isinstance(state, dict):

@@ -31,7 +31,9 @@ class EnvironmentOptions(Options):
     device: str = option("auto", "Where to compute: auto (CUDA if there is one, else CPU), cpu, cuda, cuda:1, mps.")
     benchmark: bool = option(False, "Let cuDNN time its algorithms first: faster, and not repeatable to the last bit.")
     deterministic: bool = option(False, "Use deterministic algorithms only: repeatable bits on a GPU, slower.")
-    verbose: int = option(0, "How much to say: 0 the summary, 1 also what was read and written.", ge=0, le=2)
+    verbose: int = option(
+        0, "How much to say at the end: 0 the figures, 1 also options, hashes and versions.", ge=0, le=1
+    )
     color: bool = option(False, "Use colour in the summary.")
     tqdm: bool = option(True, "Show a progress bar on a terminal, plain lines elsewhere; --no-tqdm: neither.")
     result_dir: str = option("./data/result", "Where result files go.")

@@ -78,11 +78,7 @@ def auc(positive: Tensor, negative: Tensor) -> float:
     Raises:
         ValueError: A side is empty, or a score is not finite.
     """
-    positive, negative = _checked_scores(positive, negative)
-    ordered = negative.sort().values
-    below = torch.searchsorted(ordered, positive, right=False)
-    not_above = torch.searchsorted(ordered, positive, right=True)
-    return ((below + not_above).double().mean() / (2 * len(negative))).item()
+    return _areas(*_checked_scores(positive, negative)).item()
 
 
 def auc_interval(
@@ -104,13 +100,24 @@ def auc_interval(
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level}")
     generator = torch.Generator().manual_seed(seed)
-
-    def again(scores: Tensor) -> Tensor:
-        return scores[torch.randint(len(scores), (len(scores),), generator=generator)]
-
-    found = torch.tensor([auc(again(positive), again(negative)) for _ in range(draws)], dtype=torch.float64)
-    low, high = found.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)).tolist()
+    together = max(1, 2**20 // max(len(positive), len(negative)))  # draws in memory at one time
+    areas = []
+    for first in range(0, draws, together):
+        count = min(together, draws - first)
+        sides = (s[torch.randint(len(s), (count, len(s)), generator=generator)] for s in (positive, negative))
+        areas.append(_areas(*sides))
+    low, high = (
+        torch.cat(areas).quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)).tolist()
+    )
     return low, high
+
+
+def _areas(positive: Tensor, negative: Tensor) -> Tensor:
+    """`auc` of scores along the last dimension."""
+    ordered = negative.sort(dim=-1).values
+    below = torch.searchsorted(ordered, positive, right=False)
+    not_above = torch.searchsorted(ordered, positive, right=True)
+    return (below + not_above).double().mean(-1) / (2 * negative.shape[-1])
 
 
 def roc(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,9 +17,8 @@ from autovul.base.errors import UserError
 
 SCHEMA_VERSION = 1
 # Options that change how a run is watched or where it writes, and nothing of what it finds.
-NOT_IDENTITY = frozenset(
-    "color download log_dir num_workers result_dir resume resume_changed save tensorboard tqdm verbose".split()
-)
+_OUTPUT = ("color", "log_dir", "result_dir", "save", "tensorboard", "tqdm", "verbose")
+NOT_IDENTITY = frozenset([*_OUTPUT, "download", "num_workers", "resume", "resume_changed"])
 Status = Literal["ok", "diverged", "failed"]
 
 
@@ -151,16 +150,41 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
 
 
+_TEXT = ("experiment", "dataset", "model", "group", "status", "algorithm", "data_sha256", "weights_sha256", "message")
+_MAPPINGS = ("metrics", "options", "counts", "seconds", "facts", "environment", "files")
+
+
 def _check_types(data: Mapping[str, Any]) -> None:
-    for name in ("experiment", "dataset", "model", "group", "status"):
-        if not isinstance(data[name], str):
-            raise TypeError(f"{name} must be text, got {data[name]!r}")
-    if isinstance(data["seed"], bool) or not isinstance(data["seed"], int):
-        raise TypeError(f"seed must be a whole number, got {data['seed']!r}")
+    for name in _TEXT:
+        _require(isinstance(data[name], str), name, "text", data[name])
+    for name in _MAPPINGS:
+        _require(isinstance(data[name], dict), name, "a mapping", data[name])
+    rows = data["series"]
+    _require(isinstance(rows, list) and all(isinstance(row, dict) for row in rows), "series", "a list of rows", rows)
+    _require(_is_count(data["seed"]), "seed", "a whole number", data["seed"])
+    memory = data["peak_memory"]
+    _require(memory is None or _is_count(memory), "peak_memory", "a whole number", memory)
+    for name in ("counts", "seconds"):
+        for key, value in data[name].items():
+            _require(_is_number(value), f"{name}: {key}", "a number", value)
     for name, metric in data["metrics"].items():
-        value = metric["value"]
-        if isinstance(value, bool) or not isinstance(value, int | float | None):
-            raise TypeError(f"metric {name} must be a number, got {value!r}")
+        value, count = metric["value"], metric["count"]
+        _require(value is None or _is_number(value), f"metric {name}", "a number", value)
+        _require(count is None or _is_count(count), f"the count of metric {name}", "a whole number", count)
+        _require(isinstance(metric["unit"], str), f"the unit of metric {name}", "text", metric["unit"])
+
+
+def _require(condition: bool, name: str, allowed: str, value: Any) -> None:
+    if not condition:
+        raise TypeError(f"{name} must be {allowed}, got {value!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def read_results(paths: list[Path]) -> tuple[list[Result], list[tuple[Path, str]]]:

@@ -7,12 +7,13 @@ from autovul.base.result import Metric, Result
 BOLD, PLAIN = "\033[1m", "\033[0m"
 
 
-def summary(result: Result, *, color: bool = False) -> str:
+def summary(result: Result, *, color: bool = False, verbose: bool = False) -> str:
     """Title, metrics with units and counts, and what it cost.
 
     Args:
         result: The record.
         color: Whether the title may be set in bold by a terminal's control sequence.
+        verbose: Whether options, hashes and versions are shown as well.
     """
     subject = " ".join(part for part in (result.experiment, result.algorithm) if part)
     title = f"{subject}: {result.model} ({result.group}) on {result.dataset}, seed {result.seed}"
@@ -22,15 +23,19 @@ def summary(result: Result, *, color: bool = False) -> str:
     width = max((len(name) for name in result.metrics), default=0)
     for name, metric in result.metrics.items():
         lines.append(f"  {name.replace('_', ' '):<{width}}  {figure(metric)}")
-    facts = [f"{result.facts[name]:,} {name.replace('_', ' ')}" for name in ("parameters",) if name in result.facts]
+    size = [f"{result.facts[name]:,} {name.replace('_', ' ')}" for name in ("parameters",) if name in result.facts]
     cost = [f"{sum(result.seconds.values()):.1f} s"] if result.seconds else []
     if result.peak_memory:
         cost.append(f"peak memory {result.peak_memory / 2**30:.2f} GiB")
     passes = [f"{count:,} {name}" for name, count in result.counts.items() if count]
-    for role, parts in (("network", facts), ("cost", cost), ("counts", passes)):
+    for role, parts in (("network", size), ("cost", cost), ("counts", passes)):
         if parts:
             lines.append(f"  {role:<{width}}  {', '.join(parts)}")
     lines += [f"  {role:<{width}}  {path}" for role, path in result.files.items()]
+    if verbose:
+        hashes = {"data SHA-256": result.data_sha256, "weights SHA-256": result.weights_sha256}
+        for title, facts in (("hashes", hashes), ("environment", result.environment), ("options", result.options)):
+            lines += [f"  {title}:", *(f"    {name} {value}" for name, value in facts.items())]
     return "\n".join(lines)
 
 

@@ -12,6 +12,9 @@ from autovul.base.training_options import TrainingOptions
 from autovul.vision import attacks, datasets
 from autovul.vision.datasets import DataOptions
 from autovul.vision.models.options import ModelOptions
+from autovul.vision.tools.contour_measurement import ContourMeasurement
+from autovul.vision.tools.genotype_display import GenotypeDisplay
+from autovul.vision.tools.gradient_measurement import GradientMeasurement
 
 
 class OutputOptions(Options):
@@ -27,7 +30,7 @@ class ReportOptions(Options):
     output_dir: str = option("./data/report", "Folder of the page, the text and the table.", min_length=1)
 
 
-_BASE = {"environment": EnvironmentOptions, "data": DataOptions, "model": ModelOptions}
+_BASE: dict[str, type[Options]] = {"environment": EnvironmentOptions, "data": DataOptions, "model": ModelOptions}
 
 COMMANDS = (
     Command(
@@ -103,6 +106,31 @@ COMMANDS = (
             "autovul backdoor --mark_path star --mark_height 8 --mark_width 8 --random_pos",
             "autovul backdoor -d digits --validate_only",
         ),
+    ),
+    Command(
+        "grad_var",
+        "Measure how much a network's gradient varies from image to image, untrained unless --pretrain.",
+        {**_BASE, "tool": GradientMeasurement},
+        examples=(
+            "autovul grad_var -m darts --seeds 3",
+            "autovul grad_var -m densenet_comp --init default --norm_statistics batch",
+            "autovul grad_var -d digits -m vgg13_bn_comp --pretrain",
+        ),
+    ),
+    Command(
+        "loss_contour",
+        "Draw the loss on a plane through the weights of the first convolution, or through the input.",
+        {**_BASE, "output": OutputOptions, "tool": ContourMeasurement},
+        examples=(
+            "autovul loss_contour -m resnet18_comp --compare darts,drnas",
+            "autovul loss_contour -d digits --space input --points 41",
+        ),
+    ),
+    Command(
+        "show_genotype",
+        "Draw the cells of genotypes as graphs, with depth, width, skips, parameters and multiply-adds.",
+        {"cells": GenotypeDisplay},
+        examples=("autovul show_genotype darts diy_deep", "autovul show_genotype my_cell.yaml --picture svg"),
     ),
     Command(
         "report",

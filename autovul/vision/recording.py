@@ -24,11 +24,11 @@ def setup(settings: Settings, dataset: ImageDataset, model: nn.Module) -> Setup:
     return Setup(
         seed=settings.environment.seed,
         attack_batch=settings.data.test_batch_size,
-        training=settings.groups.get("training"),
+        training=getattr(settings, "training", None),
         batch_size=settings.data.batch_size,
         augmentation=dataset.augmentation(settings.data),
         progress=settings.environment.tqdm,
-        folder=folder / settings.algorithm_name,
+        folder=folder / str(settings.algorithm_name),
     )
 
 
@@ -41,12 +41,14 @@ def complete(
         data_sha256=dataset.sha256,
         weights_sha256=digest(model.state_dict()),
         facts=asdict(facts(model, dataset.data_shape)),
-        environment=environ.describe(device),
+        environment={**environ.describe(device), **result.environment},
     )
 
 
 def hand_over(result: Result, settings: Settings) -> int:
     """Write the record, print its summary, and return the exit status: 1 for a run that is not ok."""
-    path = result.write(settings.environment.result_dir)
-    print(summary(result.replace(files={**result.files, "result": str(path)}), color=settings.environment.color))
+    environment = settings.environment
+    path = result.write(environment.result_dir)
+    shown = result.replace(files={**result.files, "result": str(path)})
+    print(summary(shown, color=environment.color, verbose=environment.verbose > 0))
     return 0 if result.status == "ok" else 1

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from autovul.base import environ
+from autovul.base.checkpoint import digest, load_state, save_state
 from autovul.base.cli import Settings
-from autovul.base.checkpoint import save_state
 from autovul.base.history import History
 from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result, read_results
@@ -30,7 +30,7 @@ def train(model: nn.Module, dataset: ImageDataset, settings: Settings, device: t
     diverged leaves its last good weights as ``{name}{suffix}_diverged.pth`` and the others as they were.
     """
     seed, data, options = settings.environment.seed, settings.data, settings.training
-    weights = model_path(settings.model.model_dir, dataset.name, describe(model)["model"], settings.model.suffix)
+    weights = weights_path(model, dataset, settings)
     log = Path(options.log_dir, "image", dataset.name, weights.with_suffix(".jsonl").name)
     trainer = Trainer(
         options,
@@ -55,21 +55,36 @@ def train(model: nn.Module, dataset: ImageDataset, settings: Settings, device: t
 
 def finished(model: nn.Module, dataset: ImageDataset, settings: Settings) -> Path | None:
     """The result of a run with these very options that has ended well and whose weights are still there."""
-    known = describe(model)
-    record = Result("train", dataset.name, seed=settings.environment.seed, metrics={}, **known)
+    record = Result("train", dataset.name, seed=settings.environment.seed, metrics={}, **describe(model))
     path = record.replace(options=settings.effective()).path(settings.environment.result_dir)
-    weights = model_path(settings.model.model_dir, dataset.name, known["model"], settings.model.suffix)
-    if not weights.is_file() or weights.with_suffix(".state").exists():
+    weights = weights_path(model, dataset, settings)
+    if not (path.is_file() and weights.is_file()):
         return None
-    results, _ = read_results([path]) if path.is_file() else ([], [])
-    return path if results and results[0].status == "ok" else None
+    results, _ = read_results([path])
+    done = results and results[0].status == "ok" and results[0].weights_sha256 == digest(load_state(weights))
+    return path if done else None
+
+
+def discard_state(model: nn.Module, dataset: ImageDataset, settings: Settings) -> None:
+    """Remove what a resume needs. Only when the result is written: until then a killed run can go on."""
+    weights_path(model, dataset, settings).with_suffix(".state").unlink(missing_ok=True)
+
+
+def weights_path(model: nn.Module, dataset: ImageDataset, settings: Settings) -> Path:
+    """Where the weights of this run belong."""
+    return model_path(settings.model.model_dir, dataset.name, describe(model)["model"], settings.model.suffix)
 
 
 def _identity(settings: Settings, dataset: ImageDataset) -> dict[str, Any]:
     """What the weights depend on besides the recipe."""
     model = settings.model.model_dump(exclude={"suffix", "model_dir", "pretrain"})
     augmentation = ("batch_size", "auto_augment", "cutout", "cutout_length")
-    return {**model, **{name: getattr(settings.data, name) for name in augmentation}, "data": dataset.sha256, "flip": dataset.flip}
+    return {
+        **model,
+        **{name: getattr(settings.data, name) for name in augmentation},
+        "data": dataset.sha256,
+        "flip": dataset.flip,
+    }
 
 
 def _save(model: nn.Module, history: History, weights: Path) -> dict[str, str]:
@@ -83,7 +98,6 @@ def _save(model: nn.Module, history: History, weights: Path) -> dict[str, str]:
         best = weights.with_name(f"{weights.stem}_best.pth")
         save_state(best, history.best_state)
         files["best weights"] = str(best)
-    weights.with_suffix(".state").unlink(missing_ok=True)
     return files
 
 
@@ -110,6 +124,7 @@ def _result(history: History, dataset: ImageDataset, model: nn.Module, seed: int
         metrics={name: Metric(*figure) for name, figure in figures.items() if figure[0] is not None},
         series=tuple(_row(asdict(record)) for record in history.records),
         counts={"epochs": last.epoch},
+        environment={"precision": history.precision},
         **describe(model),
     )
 

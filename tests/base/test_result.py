@@ -56,9 +56,17 @@ def _changed(result, **changes):
         (lambda r: _changed(r, seed="3"), "seed"),
         (lambda r: _changed(r, status="good"), "status"),
         (lambda r: _changed(r, surprise=1), "surprise"),
-        (lambda r: _changed(r, metrics={"a": {"value": "high"}}), "metric a"),
-        (lambda r: _changed(r, metrics={"a": {"value": 1, "colour": "red"}}), "colour"),
+        (lambda r: _changed(r, metrics={"a": {"value": "high", "unit": "", "count": None}}), "metric a"),
+        (lambda r: _changed(r, metrics={"a": {"value": 1, "unit": "", "count": None, "colour": "red"}}), "colour"),
         (lambda r: _changed(r, model=None), "model must be text"),
+        (lambda r: _changed(r, options=None), "options must be a mapping"),
+        (lambda r: _changed(r, facts=[1]), "facts must be a mapping"),
+        (lambda r: _changed(r, series=[3]), "series must be a list of rows"),
+        (lambda r: _changed(r, environment="x"), "environment must be a mapping"),
+        (lambda r: _changed(r, counts={"queries": "many"}), "counts: queries must be a number"),
+        (lambda r: _changed(r, metrics={"a": {"value": 1, "unit": 3, "count": None}}), "unit of metric a"),
+        (lambda r: _changed(r, metrics={"a": 3}), "not a result record"),
+        (lambda r: json.dumps({k: v for k, v in json.loads(r.to_json()).items() if k != "facts"}), "facts"),
     ],
 )
 def test_what_is_no_record_says_why(result, text, message):
@@ -93,7 +101,9 @@ def test_write_and_read(result, tmp_path):
     (tmp_path / "train" / ".hidden.json").write_text("{")
     results, refused = read_results([tmp_path])
     assert results == [result]
-    assert [(path.name, reason.split("(")[0].strip()) for path, reason in refused] == [("broken.json", "not valid JSON")]
+    assert [(path.name, reason.split("(")[0].strip()) for path, reason in refused] == [
+        ("broken.json", "not valid JSON")
+    ]
 
 
 def test_reading_what_does_not_exist(tmp_path):

@@ -85,4 +85,3 @@ def test_help_of_a_command_imports_nothing_heavy(name):
     code = f"from autovul.__main__ import main\ntry:\n    main([{name!r}, '-h'])\nexcept SystemExit:\n    pass"
     loaded = _modules_after(code)
     assert not loaded & {"torchvision", "art", "matplotlib", "sklearn", "jinja2", "tensorboard"}
-

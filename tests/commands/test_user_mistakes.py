@@ -135,7 +135,9 @@ def weights(workspace):
 
 def test_weights_that_are_not_there(weights, capsys):
     for command in ("validate", "adv_attack"):
-        check(capsys, f"{command} {DIGITS}", 1, ["python -m autovul.train -m resnet18_comp -d digits", str(weights.name)])
+        check(
+            capsys, f"{command} {DIGITS}", 1, ["python -m autovul.train -m resnet18_comp -d digits", str(weights.name)]
+        )
 
 
 class RunsCode:
@@ -159,7 +161,10 @@ def _flipped(path):
         (lambda path: path.write_bytes(pickle.dumps(RunsCode())), ["resnet18_comp.pth"]),
         (lambda path: torch.save(RunsCode(), path), ["refused", "open"]),
         (lambda path: torch.save([1, 2], path), ["a list of 2 entries"]),
-        (lambda path: save_state(path, {"weight": torch.ones(2)}), ["does not fit", "missing", "features.conv1.weight"]),
+        (
+            lambda path: save_state(path, {"weight": torch.ones(2)}),
+            ["does not fit", "missing", "features.conv1.weight"],
+        ),
     ],
 )
 def test_weights_that_cannot_be_used(workspace, weights, capsys, damage, parts):

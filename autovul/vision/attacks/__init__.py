@@ -7,13 +7,31 @@ from typing import Any
 from autovul.base.registry import Registry
 from autovul.vision.attacks.badnet import BadNet
 from autovul.vision.attacks.base import Attack, registry
+from autovul.vision.attacks.imc import IMC
 from autovul.vision.attacks.knockoff import Knockoff
+from autovul.vision.attacks.latent_backdoor import LatentBackdoor
 from autovul.vision.attacks.membership import Membership
 from autovul.vision.attacks.pgd import PGD
 from autovul.vision.attacks.poison_basic import PoisonBasic
 from autovul.vision.attacks.poison_random import PoisonRandom
+from autovul.vision.attacks.trojannn import TrojanNN
 
-__all__ = ["PGD", "Attack", "Knockoff", "Membership", "PoisonBasic", "PoisonRandom", "create", "family", "list", "registry"]
+__all__ = [
+    "IMC",
+    "PGD",
+    "Attack",
+    "BadNet",
+    "Knockoff",
+    "LatentBackdoor",
+    "Membership",
+    "PoisonBasic",
+    "PoisonRandom",
+    "TrojanNN",
+    "create",
+    "family",
+    "list",
+    "registry",
+]
 
 
 def create(name: str, **options: Any) -> Any:

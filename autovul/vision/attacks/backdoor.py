@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +13,6 @@ import torch
 from torch import nn
 
 from autovul.base import environ
-from autovul.base.checkpoint import digest
 from autovul.base.errors import UserError
 from autovul.base.history import History
 from autovul.base.options import OptionError, option
@@ -88,8 +88,8 @@ class BackdoorAttack(Attack, MarkOptions):
         """The trigger to train with; by default ``trigger``, as the options describe it."""
         return trigger
 
-    def make_step(self, scene: Scene, victim: nn.Module, batches: PoisonedBatches) -> PoisonStep:
-        """The loss of a training batch."""
+    def make_step(self, scene: Scene, victim: nn.Module, batches: PoisonedBatches, hooks: ExitStack) -> PoisonStep:
+        """The loss of a training batch; what must be taken off ``victim`` after the training goes to ``hooks``."""
         weight = self.poison_percent if self.train_mode == "loss" else None
         return PoisonStep(batches, weight, getattr(victim, "auxiliary_weight", 0.4))
 
@@ -121,11 +121,13 @@ class BackdoorAttack(Attack, MarkOptions):
         if self.validate_only:
             return self._validate_saved(model, dataset, setup)
         scene = Scene(model, dataset, setup)
-        described = Watermark(data_shape=dataset.data_shape, **self._mark_options()).trigger(setup.seed)
+        described = (
+            Watermark(data_shape=dataset.data_shape, **self._mark_options()).trigger(setup.seed).to(scene.device)
+        )
         with environ.measure(scene.device) as cost:
             before = scene.judge(model, described, self.target_class)
             victim = copy.deepcopy(model).requires_grad_()
-            trigger = self.make_trigger(scene, described.to(scene.device))
+            trigger = self.make_trigger(scene, described)
             trigger, history = self._plant(scene, victim, trigger)
             if history.status == "ok":
                 after = scene.judge(victim, trigger, self.target_class)
@@ -161,9 +163,9 @@ class BackdoorAttack(Attack, MarkOptions):
             work.augmentation,
         )
         self.watch(scene, victim, batches)
-        step = self.make_step(scene, victim, batches)
-        identity = {"validate_only": False, "weights": digest(scene.model.state_dict())}
-        history = work.fit(victim, batches, backdoor_files.stem(self), step=step, identity=identity)
+        with ExitStack() as hooks:
+            step = self.make_step(scene, victim, batches, hooks)
+            history = work.fit(victim, batches, backdoor_files.stem(self), step=step)
         return batches.trigger, history
 
     def _check(self, dataset: ImageDataset) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -94,10 +93,13 @@ def measure(
 
 
 def jaccard_of_top_half(first: Tensor, second: Tensor) -> float:
-    """|A ∩ B| / |A ∪ B|, where A and B are the ⌊F/2⌋ (at least 1) largest entries' places of two vectors (F,)."""
+    """|A ∩ B| / |A ∪ B|, where A and B are the places of the ⌊F/2⌋ (at least 1) largest entries of two vectors (F,).
+
+    Of equal entries, such as those of dead neurons, the first count as larger.
+    """
     count = max(len(first) // 2, 1)
-    a, b = (set(vector.topk(count).indices.tolist()) for vector in (first, second))
-    return len(a & b) / len(set(chain(a, b)))
+    a, b = (set(vector.sort(descending=True, stable=True).indices[:count].tolist()) for vector in (first, second))
+    return len(a & b) / len(a | b)
 
 
 def _percent(hits: Tensor) -> float:

@@ -38,7 +38,9 @@ def draw_trigger(path: Path, trigger: Trigger) -> None:
         file.write(content.getbuffer())
 
 
-def draw_examples(path: Path, trigger: Trigger, dataset: ImageDataset, found: Measurement, target: int, seed: int) -> None:
+def draw_examples(
+    path: Path, trigger: Trigger, dataset: ImageDataset, found: Measurement, target: int, seed: int
+) -> None:
     """Draw the trigger by itself, and validation images of other classes with and without it.
 
     Args:

@@ -14,8 +14,8 @@ class BadNet(BackdoorAttack):
 
     Source: Gu et al., BadNets: Identifying Vulnerabilities in the Machine Learning Model Supply Chain (2017, arXiv
     1708.06733), section 4.
-    Deviations from the artifact: `BackdoorAttack.run` counts successes over images of other classes, with the
-    artifact's figure (all images) and the clean network's beside it, and never sets a success to 0 because accuracy fell.
+    Deviations from the artifact: successes are counted over images of other classes, with the artifact's figure (all
+    images) and the clean network's beside it; and no success is set to 0 because accuracy fell.
     """
 
     name: ClassVar[str] = "badnet"

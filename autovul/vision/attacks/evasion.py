@@ -42,7 +42,9 @@ class EvasionAttack(Attack):
     target_idx: int = option(
         -1, "Rank of the target among the model's logits: -1 least likely, 1 second most likely, 0 untargeted."
     )
-    target_class: int | None = option(None, "Target every image at this class instead; its own images are left out.", ge=0)
+    target_class: int | None = option(
+        None, "Target every image at this class instead; its own images are left out.", ge=0
+    )
     test_num: int = option(1000, "Correctly classified images to attack, from 30 % of the validation split.", ge=1)
 
     @property
@@ -54,9 +56,7 @@ class EvasionAttack(Attack):
     def _perturb(self, model: nn.Module, images: Tensor, target: Tensor, generator: torch.Generator) -> Perturbation:
         """The algorithm: model and images are checked and the model needs no restoring."""
 
-    def perturb(
-        self, model: nn.Module, images: Tensor, target: Tensor, *, seed: int = 1228
-    ) -> tuple[Tensor, Tensor]:
+    def perturb(self, model: nn.Module, images: Tensor, target: Tensor, *, seed: int = 1228) -> tuple[Tensor, Tensor]:
         """Make adversarial images; the model is left exactly as it was.
 
         Args:
@@ -91,6 +91,7 @@ class EvasionAttack(Attack):
         return outcome
 
     def _met(self, logits: Tensor, target: Tensor) -> Tensor:
+        assert self.stop_threshold is not None
         confidence = logits.softmax(1).gather(1, target[:, None]).squeeze(1)
         top = logits.argmax(1) == target
         if self.untargeted:

@@ -156,11 +156,12 @@ class _Search:
         radius = PRECISION * before if t else torch.full_like(before, FIRST_RADIUS)
         evaluations = min(int(self.attack.init_eval * math.sqrt(t + 1)), self.attack.max_eval)
         index = self._affordable(self.going, evaluations)
+        if not len(index):
+            return
         # The noise of these images, and not of all, has to be in memory at one time.
         together = max(1, self.victim.batch // evaluations)
         normals = [self._normal(part, radius[part], evaluations) for part in index.split(together)]
-        if normals:
-            self._step(index, torch.cat(normals), self._distance()[index] / math.sqrt(t + 1))
+        self._step(index, torch.cat(normals), self._distance()[index] / math.sqrt(t + 1))
 
     def to_boundary(self) -> None:
         """Move each point towards its image as far as it keeps its class, by bisection."""

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 import torch
 from pydantic import Field, field_validator, model_validator
-from torch import Tensor, nn
+from torch import nn
 
 from autovul.base import environ
 from autovul.base.checkpoint import digest, save_state
 from autovul.base.errors import UserError
-from autovul.base.metrics import accuracy, agreement, cross_entropy
 from autovul.base.options import option
 from autovul.base.progress import Progress
-from autovul.base.result import Metric, Result
+from autovul.base.result import Result
 from autovul.vision import models
 from autovul.vision.attacks.base import Attack, Setup, describe, device_of, registry
+from autovul.vision.attacks.extraction_figures import answers, compare, means
 from autovul.vision.attacks.knockoff_queries import AdaptiveQueries, Pool, ask_at_random
 from autovul.vision.attacks.retraining import Retraining
 from autovul.vision.attacks.transfer_set import TransferSet
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from autovul.vision.datasets import ImageDataset
 
 Budget = Annotated[int, Field(ge=1)]
-UNITS = {"cross_entropy": "nats", "agreement": "%", "thief_accuracy": "%"}
-CHUNK = 1024
 
 
 @registry.register("knockoff")
@@ -116,7 +114,7 @@ class Knockoff(Attack):
         """
         device = device_of(model)
         with environ.measure(device, "queries") as asking, questioned(model, self.query_batch) as victim:
-            clean = self._validate(victim, dataset)
+            clean = answers(victim, dataset.valid)
             transfer = self._transfer(model, victim, dataset, setup)
         rows: list[dict[str, Any]] = []
         files, message = {}, ""
@@ -127,7 +125,7 @@ class Knockoff(Attack):
                     message = f"the thief with {budget} queries diverged: its loss or a weight is not finite"
                     break
                 with questioned(thief, self.query_batch) as copy:
-                    rows.append({"budget": budget, **_compare(clean, self._validate(copy, dataset), dataset)})
+                    rows.append({"budget": budget, **compare(clean, answers(copy, dataset.valid), dataset.valid)})
                 files.update(self._save(thief, budget, setup))
         self._finish(dataset, setup)
         return Result(
@@ -138,7 +136,7 @@ class Knockoff(Attack):
             status="diverged" if message else "ok",
             message=message,
             options=self.model_dump(),
-            metrics={} if message else _means(rows, clean, dataset, len(transfer)),
+            metrics={} if message else means(rows, clean, dataset.valid, len(transfer)),
             series=tuple(rows),
             counts={"queries": 0 if self.transfer_set else len(transfer), "forward": victim.forward},
             seconds={**asking.seconds, **training.seconds},
@@ -172,12 +170,17 @@ class Knockoff(Attack):
         thief = self._fresh(model, dataset, setup.seed).to(device_of(model))
         retraining = self._retraining(dataset, setup)
         if self.engine == "art":
-            from autovul.vision.attacks.art_engine import train_thief
+            from autovul.vision.attacks.art_thief import train_thief
 
             return thief, not train_thief(thief, transfer, dataset, retraining.options, retraining.setup)
         vary = retraining.augmentation if self.augment == "anew" else None
         batches = ImageBatches(
-            transfer.images, transfer.answers, setup.batch_size, device_of(thief), seed=retraining.setup.seed, augment=vary
+            transfer.images,
+            transfer.answers,
+            setup.batch_size,
+            device_of(thief),
+            seed=retraining.setup.seed,
+            augment=vary,
         )
         learnt = {"images": transfer.images, "answers": transfer.answers}
         history = retraining.fit(thief, batches, _stem(len(transfer)), identity={"transfer": digest(learnt)})
@@ -211,7 +214,9 @@ class Knockoff(Attack):
     def _loaded(self, path: Path, dataset: ImageDataset) -> TransferSet:
         transfer = TransferSet.load(path)
         if transfer.label_mode == "hard" and self.label_mode == "soft":
-            raise UserError(f"{path} holds classes alone; soft labels need probabilities: export them with --label_mode soft")
+            raise UserError(
+                f"{path} holds classes alone; soft labels need probabilities: export them with --label_mode soft"
+            )
         if transfer.images.shape[1:] != dataset.data_shape:
             found, wanted = tuple(transfer.images.shape[1:]), dataset.data_shape
             raise UserError(f"{path} holds images of shape {found}, those of {dataset.name} are {wanted}")
@@ -230,18 +235,18 @@ class Knockoff(Attack):
         raise UserError(f"nb_stolen: {largest} queries wanted, {available} images in {where}")
 
     def _fresh(self, model: nn.Module, dataset: ImageDataset, seed: int) -> nn.Module:
+        """The thief before training."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(thief_seed(seed))
             if self.tmodel is None and self.tmodel_arch is None:
-                return fresh(model)
-            return models.create(self.tmodel or "darts", model_arch=self.tmodel_arch, dataset=dataset)
+                thief = fresh(model)
+            else:
+                thief = models.create(self.tmodel or "darts", model_arch=self.tmodel_arch, dataset=dataset)
+        # A victim may be frozen, and a copy of its architecture then is too.
+        return thief.requires_grad_(True)
 
     def _retraining(self, dataset: ImageDataset, setup: Setup) -> Retraining:
         return Retraining(self, dataset, replace(setup, seed=thief_seed(setup.seed)))
-
-    def _validate(self, victim: Victim, dataset: ImageDataset) -> Tensor:
-        chunks = torch.arange(len(dataset.valid)).split(CHUNK)
-        return torch.cat([victim.logits(dataset.valid.pixels(index)).cpu() for index in chunks])
 
     def _save(self, thief: nn.Module, budget: int, setup: Setup) -> dict[str, str]:
         if setup.folder is None or (setup.training is not None and not setup.training.save):
@@ -262,20 +267,3 @@ def thief_seed(seed: int) -> int:
 
 def _stem(budget: int) -> str:
     return f"thief_{budget}"
-
-
-def _compare(victim: Tensor, thief: Tensor, dataset: ImageDataset) -> dict[str, float]:
-    return {
-        "cross_entropy": cross_entropy(victim, thief),
-        "agreement": agreement(victim, thief),
-        "thief_accuracy": accuracy(thief, dataset.valid.labels),
-    }
-
-
-def _means(rows: list[dict[str, Any]], victim: Tensor, dataset: ImageDataset, queries: int) -> dict[str, Metric]:
-    metrics = {
-        name: Metric(sum(row[name] for row in rows) / len(rows), unit, len(victim)) for name, unit in UNITS.items()
-    }
-    metrics["victim_accuracy"] = Metric(accuracy(victim, dataset.valid.labels), "%", len(victim))
-    metrics["queries"] = Metric(queries, "queries")
-    return metrics

@@ -68,7 +68,7 @@ class Membership(Attack):
     max_eval: int = option(100, "Queries of one gradient estimate, at most.", ge=1)
     init_eval: int = option(25, "Queries of the first gradient estimate.", ge=1)
     init_size: int = option(50, "Random images tried as a start.", ge=1)
-    max_queries: int = option(2000, "Queries an image, at most; then its nearest point so far counts.", ge=1)
+    max_queries: int = option(2000, "Queries an image, at most; then the point that it has by then counts.", ge=1)
     closing_search: bool = option(True, "End with a binary search, as the paper does and ART does not.")
     query_batch: int | None = option(None, "Queries in one forward pass; none: as many as memory allows.", ge=1)
 
@@ -127,7 +127,7 @@ class Membership(Attack):
             seed=setup.seed,
             options=self.model_dump(),
             metrics=metrics,
-            series=outcome.series(),
+            series=outcome.series,
             counts={**outcome.counts(), "forward": victim.forward},
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,
@@ -137,8 +137,9 @@ class Membership(Attack):
 
     def search(self) -> HopSkipJump:
         """The boundary search by these options."""
-        names = ("max_iter", "max_eval", "init_eval", "init_size", "max_queries", "closing_search")
-        return HopSkipJump(**{name: getattr(self, name) for name in names})
+        names = ("max_iter", "max_eval", "init_eval", "init_size", "closing_search")
+        # One query of each image is spent on the class that its search starts from.
+        return HopSkipJump(**{name: getattr(self, name) for name in names}, max_queries=self.max_queries - 1)
 
     def _rule(self) -> SampleRule:
         exact = "sample_num" in self.model_fields_set
@@ -153,9 +154,10 @@ class Membership(Attack):
         wrong = predicted != sample.labels
         wanted = torch.ones_like(wrong) if self.misclassified == "keep" else ~wrong
         count = len(wrong)
-        # One query each was for the class that the search starts from.
         queries = torch.ones(count, dtype=torch.int64)
-        found = Searched(torch.zeros(count), torch.zeros(count), torch.ones_like(wrong), torch.zeros_like(wrong), queries)
+        found = Searched(
+            torch.zeros(count), torch.zeros(count), torch.ones_like(wrong), torch.zeros_like(wrong), queries
+        )
         groups = wanted.nonzero().squeeze(1).split(victim.batch)
         show = Progress("auto" if setup.progress else "off")
         show.start(len(groups) * self.max_iter if self.engine == "native" else int(wanted.sum()), done=0)
@@ -174,7 +176,7 @@ class Membership(Attack):
     def _engine(self) -> Callable[..., BoundaryPoints]:
         if self.engine == "native":
             return HopSkipJump.run
-        from autovul.vision.attacks.art_engine import boundary_points
+        from autovul.vision.attacks.art_boundary import boundary_points
 
         return boundary_points
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,14 +54,22 @@ class Outcome:
     searched: Searched | None
     seed: int
 
-    def metrics(self) -> dict[str, Metric]:
-        """The figures of each method, and the distances of both sides."""
-        figures = {n: m for score in self.scores for n, m in score.metrics(self.sample.member, self.seed).items()}
-        return figures | self._distances()
-
-    def series(self) -> tuple[Mapping[str, object], ...]:
-        """One row a method."""
+    @cached_property
+    def series(self) -> tuple[Mapping[str, Any], ...]:
+        """One row a method: the figures of `Score.figures`."""
         return tuple({"method": s.method, **s.figures(self.sample.member, self.seed)} for s in self.scores)
+
+    def metrics(self) -> dict[str, Metric]:
+        """The figures of each method as ``{method}_{figure}``, and the distances of both sides."""
+        metrics = {}
+        for score, row in zip(self.scores, self.series, strict=True):
+            members, others = (len(side) for side in score.sides(self.sample.member))
+            for name, value in row.items():
+                if name == "tpr_at_1_fpr":
+                    metrics[f"{score.method}_{name}"] = Metric(value, "%", members)
+                elif name != "method":
+                    metrics[f"{score.method}_{name}"] = Metric(value, "", members + others)
+        return metrics | self._distances()
 
     def counts(self) -> dict[str, int]:
         """Images on each side: all, misclassified, without a boundary point, stopped by the query cap."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,6 @@ import torch
 from torch import Tensor
 
 from autovul.base.errors import UserError
-from autovul.base.metrics import require_finite
 from autovul.vision.attacks.victim import Victim
 from autovul.vision.datasets import Augmentation, ImageDataset, ImageSplit, to_pixels
 from autovul.vision.datasets.batches import generator_of
@@ -73,8 +71,8 @@ class SampleRule:
         sides = (("training", dataset.train), ("validation", dataset.valid))
         chosen = []
         for (name, split), filtered in zip(sides, self.filtered, strict=True):
-            passing = self._filter(victim, split) if filtered else torch.arange(len(split))
-            count = self._count(len(passing), len(split), f"{name} images", filtered)
+            passing = self._filter(victim, split, name) if filtered else torch.arange(len(split))
+            count = self._count(len(passing), f"{name} images")
             order = passing.numpy().copy()
             generator.shuffle(order)
             chosen.append(torch.from_numpy(order[:count]))
@@ -87,24 +85,26 @@ class SampleRule:
             torch.cat(chosen),
         )
 
-    def _filter(self, victim: Victim, split: ImageSplit) -> Tensor:
+    def _filter(self, victim: Victim, split: ImageSplit, name: str) -> Tensor:
+        """Places of the images whose top confidence lies in the band."""
         low, high = self.band
-        confidence = torch.cat([logits.double().softmax(1).amax(1).cpu() for logits in _answers(victim, split)])
-        return ((confidence >= low) & (confidence <= high)).nonzero().squeeze(1)
+        chunks = [victim.logits(split.pixels(index)) for index in torch.arange(len(split)).split(CHUNK)]
+        confidence = torch.cat([logits.double().softmax(1).amax(1).cpu() for logits in chunks])
+        passing = ((confidence >= low) & (confidence <= high)).nonzero().squeeze(1)
+        if len(passing) < self._needed:
+            wider = int((confidence >= 0.9).sum())
+            raise UserError(
+                f"{len(passing)} of {len(split)} {name} images have a top confidence in [{low:.8g}, {high:.8g}], "
+                f"{self._needed} are needed: --confidence_band 0.9,1 would hold {wider} of them, "
+                "--confidence_filter none all"
+            )
+        return passing
 
-    def _count(self, passing: int, total: int, what: str, filtered: bool) -> int:
-        needed = self.number if self.exact else min(self.number, FEWEST)
-        if passing >= needed:
-            return min(self.number, passing)
-        if not filtered:
-            raise UserError(f"sample_num: {self.number} {what} wanted, {passing} there")
-        low, high = self.band
-        raise UserError(
-            f"{passing} of {total} {what} have a top confidence in [{low:.8g}, {high:.8g}], {needed} are needed: "
-            "widen it (--confidence_band 0.9,1), switch it off (--confidence_filter none), or take a smaller --sample_num"
-        )
+    @property
+    def _needed(self) -> int:
+        return self.number if self.exact else min(self.number, FEWEST)
 
-
-def _answers(victim: Victim, split: ImageSplit) -> Iterator[Tensor]:
-    for index in torch.arange(len(split)).split(CHUNK):
-        yield require_finite(victim.logits(split.pixels(index)))
+    def _count(self, available: int, what: str) -> int:
+        if available < self._needed:
+            raise UserError(f"sample_num: {self.number} {what} wanted, {available} there")
+        return min(self.number, available)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from autovul.base.metrics import auc, auc_interval, tpr_at_fpr
-from autovul.base.result import Metric
 
 LOW_FPR = 0.01
 
@@ -69,15 +67,4 @@ class Score:
             "auc_high": high,
             "auc_mirrored": max(area, 1 - area),
             "tpr_at_1_fpr": tpr_at_fpr(inside, outside, LOW_FPR),
-        }
-
-    def metrics(self, member: Tensor, seed: int) -> dict[str, Metric]:
-        """The figures under the method's name."""
-        inside, outside = self.sides(member)
-        count = len(inside) + len(outside)
-        return {
-            f"{self.method}_{name}": Metric(value, "%", len(inside))
-            if name.startswith("tpr")
-            else Metric(value, "", count)
-            for name, value in self.figures(member, seed).items()
         }

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from autovul.base.options import option
 from autovul.vision.attacks.base import registry
-from autovul.vision.attacks.black_box import ESTIMATORS
+from autovul.vision.attacks.black_box import ESTIMATORS, LEAST_QUERIES
 from autovul.vision.attacks.evasion import EvasionAttack
 from autovul.vision.attacks.perturbation import Passes, Perturbation
 
@@ -37,16 +37,19 @@ class PGD(EvasionAttack):
     name: ClassVar[str] = "pgd"
 
     pgd_alpha: float = option(
-        2 / 255, "Step size; on the command line a value of at least 1 is read as /255 (L-inf only).", ge=0, unit="pixels"
+        2 / 255,
+        "Step size; on the command line a value of at least 1 is read as /255 (L-inf only).",
+        ge=0,
+        unit="pixels",
     )
-    pgd_eps: float = option(
-        8 / 255, "Radius of the ball; on the command line as for --pgd_alpha.", ge=0, unit="pixels"
-    )
+    pgd_eps: float = option(8 / 255, "Radius of the ball; on the command line as for --pgd_alpha.", ge=0, unit="pixels")
     norm: Literal["inf", "2"] = option("inf", "Norm of the ball and of the step.")
     num_restart: int = option(
-        0, "Further tries, each from a random point of the ball, for the images that failed; the best try is kept.", ge=0
+        0,
+        "Further tries, each from a random point of the ball, for the images that failed; the best try is kept.",
+        ge=0,
     )
-    grad_method: Literal["white", "nes"] = option(
+    grad_method: Literal["white", "nes", "sgd", "hess", "zoo"] = option(
         "white", "Where gradients come from: the model itself, or an estimate from queries."
     )
     query_num: int = option(100, "Queries a step and image for an estimated gradient.", ge=2)
@@ -60,9 +63,13 @@ class PGD(EvasionAttack):
         return "2" if value == 2 else value
 
     @model_validator(mode="after")
-    def _pairs(self) -> PGD:
-        if self.grad_method == "nes" and self.query_num % 2:
-            raise ValueError(f"query_num must be even for nes, which queries in pairs, got {self.query_num}")
+    def _enough_queries(self) -> PGD:
+        if self.grad_method in ("nes", "zoo") and self.query_num % 2:
+            method = self.grad_method
+            raise ValueError(f"query_num must be even for {method}, which queries in pairs, got {self.query_num}")
+        least = LEAST_QUERIES.get(self.grad_method, 0)
+        if self.query_num < least:
+            raise ValueError(f"query_num must be at least {least} for {self.grad_method}, got {self.query_num}")
         return self
 
     def in_pixel_units(self) -> PGD:
@@ -90,6 +97,7 @@ class PGD(EvasionAttack):
         result = Perturbation.begin(start, self.iteration)
         active = torch.arange(len(clean), device=clean.device)
         images = start
+        going: Tensor | slice
         for step in range(self.iteration):
             logits, images = self._look(model, images, result.passes)
             if step == 0:

@@ -50,7 +50,7 @@ class BatchesWithCopies:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is poisoned, one at a time: images (n, C, H, W) in [0, 1], their labels, and the label that each shall get."""
+    """What is poisoned, one at a time: images (n, C, H, W) in [0, 1], their labels, and those that they shall get."""
 
     images: Tensor
     labels: Tensor
@@ -75,7 +75,9 @@ class PoisonBasic(Attack):
     recipe: ClassVar[Mapping[str, Any]] = {"epoch": 1, "lr": 0.01}
 
     poison_percent: float = option(0.5, "Copies of the input that join a batch, as a fraction of its size.", ge=0, le=1)
-    target_idx: int = option(1, "Rank of the wrong label among the clean network's logits: 1 second most likely, -1 least.")
+    target_idx: int = option(
+        1, "Rank of the wrong label among the clean network's logits: 1 second most likely, -1 least."
+    )
     test_num: int = option(100, "Correctly classified images to poison, from 30 % of the validation split.", ge=1)
 
     def run(self, model: nn.Module, dataset: ImageDataset, setup: Setup = Setup()) -> Result:
@@ -108,7 +110,7 @@ class PoisonBasic(Attack):
             show.start(len(inputs.labels), done=0)
             for number in range(len(inputs.labels)):
                 image, target = inputs.images[number].to(device), int(inputs.targets[number])
-                poisoned = copy.deepcopy(model)
+                poisoned = copy.deepcopy(model).requires_grad_()
                 batches = BatchesWithCopies(clean, image, target, self.poison_percent)
                 trainer = Trainer(training, device=device, seed=setup.seed, progress=Progress("off"))
                 history = trainer.fit(poisoned, batches)
@@ -136,7 +138,9 @@ class PoisonBasic(Attack):
     def _check(self, batch_size: int, dataset: ImageDataset) -> None:
         classes, copies = dataset.num_classes, min(batch_size, len(dataset.train)) * self.poison_percent
         if self.poison_percent and copies + 1e-9 < 1:
-            raise OptionError(f"poison_percent: {self.poison_percent} of a batch of {batch_size} rounds down to no copy")
+            raise OptionError(
+                f"poison_percent: {self.poison_percent} of a batch of {batch_size} rounds down to no copy"
+            )
         if not -classes <= self.target_idx < classes or self.target_idx in (0, -classes):
             allowed = f"from 1 to {classes - 1}, or from {1 - classes} to -1"
             raise OptionError(f"target_idx must be {allowed} (0 is the class it has), got {self.target_idx}")

@@ -68,7 +68,9 @@ class PoisonRandom(Attack):
     @classmethod
     def _distinct(cls, value: float | tuple[float, ...]) -> float | tuple[float, ...]:
         if isinstance(value, tuple) and (not value or len(set(value)) < len(value)):
-            raise ValueError(f"must be one fraction or several different ones, got {','.join(map(str, value)) or 'none'}")
+            raise ValueError(
+                f"must be one fraction or several different ones, got {','.join(map(str, value)) or 'none'}"
+            )
         return value
 
     @model_validator(mode="after")
@@ -208,5 +210,6 @@ def _series(histories: Mapping[float, History]) -> tuple[dict[str, Any], ...]:
 
 def _counts(poisons: Mapping[float, LabelPoison]) -> dict[str, int]:
     if len(poisons) == 1:
-        return {"wrong_labels": len(poison.indices) for poison in poisons.values()}
+        (poison,) = poisons.values()
+        return {"wrong_labels": len(poison.indices)}
     return {f"wrong_labels_{_percent(fraction)}": len(poison.indices) for fraction, poison in poisons.items()}

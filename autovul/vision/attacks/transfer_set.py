@@ -88,9 +88,7 @@ class TransferSet:
         return cls(images.permute(0, 3, 1, 2).contiguous(), answers, indices)
 
 
-def ask(
-    victim: Victim, images: Tensor, label_mode: LabelMode, advance: Callable[[], None] = lambda: None
-) -> Tensor:
+def ask(victim: Victim, images: Tensor, label_mode: LabelMode, advance: Callable[[], None] = lambda: None) -> Tensor:
     """The victim's answers to uint8 images, on the CPU, as a `TransferSet` holds them.
 
     Raises:

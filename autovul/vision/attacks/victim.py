@@ -88,7 +88,7 @@ def questioned(model: nn.Module, batch: int | None = None) -> Iterator[Victim]:
     """
     with untouched(model):
         if isinstance(model, ComposedModel) and device_of(model).type == "cpu":
-            model = copy.deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model = copy.deepcopy(model).to(memory_format=torch.channels_last)
         yield Victim(model, batch)
 
 
@@ -97,4 +97,5 @@ def _is_channels_last(tensor: Tensor) -> bool:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error)
+    signs = ("DefaultCPUAllocator", "out of memory")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(sign in str(error) for sign in signs)

@@ -52,7 +52,9 @@ class Trigger:
         expected = (self.mark.shape[0], *self.size)
         if images.ndim != 4 or tuple(images.shape[1:]) != expected or not images.is_floating_point():
             found = f"{images.dtype} of shape {tuple(images.shape)}"
-            raise ValueError(f"images must be floating point of shape (N, {', '.join(map(str, expected))}), got {found}")
+            raise ValueError(
+                f"images must be floating point of shape (N, {', '.join(map(str, expected))}), got {found}"
+            )
         if places is None:
             places = self.draw_places(len(images), generator) if self.random_pos else self.places
         flat = images.flatten(2)

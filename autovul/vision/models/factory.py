@@ -28,11 +28,20 @@ STRUCTURE = ("layers", "init_channels", "dropout", "width", "auxiliary")
 class DataFacts(Protocol):
     """What `create` wants to know of a data set."""
 
-    name: str
-    num_classes: int
-    data_shape: DataShape
-    mean: Sequence[float]
-    std: Sequence[float]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def num_classes(self) -> int: ...
+
+    @property
+    def data_shape(self) -> DataShape: ...
+
+    @property
+    def mean(self) -> Sequence[float]: ...
+
+    @property
+    def std(self) -> Sequence[float]: ...
 
 
 def list() -> builtins.list[str]:

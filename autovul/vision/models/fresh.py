@@ -28,7 +28,7 @@ def fresh(model: nn.Module) -> nn.Module:
     """
     made_by_create = isinstance(model, ImageModel) and model.builder is not None
     if made_by_create or (not isinstance(model, ImageModel) and callable(getattr(model, "fresh", None))):
-        return model.fresh().eval()  # type: ignore[operator,union-attr]
+        return model.fresh().eval()  # type: ignore[operator]
     twin = copy.deepcopy(model)
     for name, module in twin.named_modules():
         if callable(reset := getattr(module, "reset_parameters", None)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -125,7 +127,9 @@ def test_target_class(dataset):
 
 
 def test_untargeted_figures(dataset):
-    result = attacks.create("pgd", target_idx=0, pgd_eps=0.16, pgd_alpha=0.04, require_class=True).run(Brightest(), dataset)
+    result = attacks.create("pgd", target_idx=0, pgd_eps=0.16, pgd_alpha=0.04, require_class=True).run(
+        Brightest(), dataset
+    )
     assert "targeted_success_rate" not in result.metrics
     assert rate(result, "misclassification_rate") == rate(result, "success_rate") == 100
 
@@ -143,10 +147,9 @@ def test_a_diverged_network_has_no_result(dataset):
 
 
 def test_a_network_that_is_never_right_has_no_result(dataset):
+    all_blue = replace(dataset, valid=ImageSplit(dataset.valid.images, torch.full((200,), 2)))
     with pytest.raises(UserError, match="0 there"):
-        attacks.create("pgd").run(Brightest(0.0), ImageDataset(
-            "wrong", ["a", "b", "c"], dataset.train, ImageSplit(dataset.valid.images, torch.full((200,), 2)), (0.0,) * 3, (1.0,) * 3
-        ))  # fmt: skip
+        attacks.create("pgd").run(Brightest(0.0), all_blue)
 
 
 def test_examples_are_drawn(dataset, tmp_path):

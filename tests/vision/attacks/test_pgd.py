@@ -59,7 +59,13 @@ def classes(*values):
 def test_reaches_the_optimum_of_a_linear_model(norm, untargeted, inner_images):
     model, eps = Linear(), 0.05
     attack = attacks.create(
-        "pgd", norm=norm, pgd_eps=eps, pgd_alpha=0.02, iteration=10, stop_threshold=None, target_idx=0 if untargeted else -1
+        "pgd",
+        norm=norm,
+        pgd_eps=eps,
+        pgd_alpha=0.02,
+        iteration=10,
+        stop_threshold=None,
+        target_idx=0 if untargeted else -1,
     )
     # Lowering the score is what reaching class 1, and what leaving class 0, asks for.
     target = torch.full((6,), 0 if untargeted else 1)
@@ -318,11 +324,19 @@ def test_equals_foolbox(norm, eps, alpha, untargeted, images):
     model = small_network().eval()
     target = classes(0, 1, 2, 3, 4, 0)
     kind = foolbox.attacks.LinfPGD if norm == "inf" else foolbox.attacks.L2PGD
-    criterion = foolbox.criteria.Misclassification(target) if untargeted else foolbox.criteria.TargetedMisclassification(target)
+    criterion = (
+        foolbox.criteria.Misclassification(target) if untargeted else foolbox.criteria.TargetedMisclassification(target)
+    )
     wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
     expected = kind(abs_stepsize=alpha, steps=10, random_start=False).run(wrapped, images, criterion, epsilon=eps)
     attack = attacks.create(
-        "pgd", norm=norm, pgd_eps=eps, pgd_alpha=alpha, iteration=10, stop_threshold=None, target_idx=0 if untargeted else -1
+        "pgd",
+        norm=norm,
+        pgd_eps=eps,
+        pgd_alpha=alpha,
+        iteration=10,
+        stop_threshold=None,
+        target_idx=0 if untargeted else -1,
     )
     torch.testing.assert_close(attack.perturb(model, images, target)[0], expected, rtol=0, atol=1e-5)
 
@@ -338,7 +352,12 @@ def test_equals_art(norm, eps, alpha, untargeted, inner_images, monkeypatch, tmp
     model = small_network().eval()
     target = classes(0, 1, 2, 3, 4, 0)
     wrapped = classifiers.PyTorchClassifier(
-        model=model, loss=nn.CrossEntropyLoss(), input_shape=(3, 8, 8), nb_classes=5, clip_values=(0, 1), device_type="cpu"
+        model=model,
+        loss=nn.CrossEntropyLoss(),
+        input_shape=(3, 8, 8),
+        nb_classes=5,
+        clip_values=(0, 1),
+        device_type="cpu",
     )
     theirs = ProjectedGradientDescent(
         wrapped, norm=math.inf if norm == "inf" else 2, eps=eps, eps_step=alpha, max_iter=10, targeted=not untargeted,
@@ -346,6 +365,12 @@ def test_equals_art(norm, eps, alpha, untargeted, inner_images, monkeypatch, tmp
     )  # fmt: skip
     expected = torch.from_numpy(theirs.generate(inner_images.numpy(), y=target.numpy()))
     attack = attacks.create(
-        "pgd", norm=norm, pgd_eps=eps, pgd_alpha=alpha, iteration=10, stop_threshold=None, target_idx=0 if untargeted else -1
+        "pgd",
+        norm=norm,
+        pgd_eps=eps,
+        pgd_alpha=alpha,
+        iteration=10,
+        stop_threshold=None,
+        target_idx=0 if untargeted else -1,
     )
     torch.testing.assert_close(attack.perturb(model, inner_images, target)[0], expected, rtol=0, atol=1e-5)

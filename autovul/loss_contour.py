@@ -1,0 +1,34 @@
+"""``autovul loss_contour``: draw the loss around a network's weights, or around its images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from autovul.base.cli import command
+from autovul.vision import commands, datasets, models, recording
+
+
+@command("loss_contour")
+def main(argv: Sequence[str] | None = None) -> int:
+    """Build the networks, evaluate the grid for each, draw them side by side, and write the results."""
+    settings = commands.read("loss_contour", argv)
+    environment, tool = settings.environment, settings.tool
+    device = environment.apply()
+    dataset = datasets.from_options(settings.data)
+    contours, records = {}, []
+    for options in tool.networks(settings.model):
+        model = models.from_options(options, dataset).to(device)
+        contour, result = tool.measure(
+            model, dataset, seed=environment.seed, batch_size=settings.data.valid_batch_size, progress=environment.tqdm
+        )
+        contours[result.model] = contour
+        record = recording.complete(result, settings, dataset, model, device)
+        named = options.model_dump(include={"model", "model_arch", "genotype"})
+        records.append(record.replace(options={**record.options, **named}))
+    files = tool.draw(contours, Path(settings.output.attack_dir, "image", dataset.name, "loss_contour"))
+    return max(recording.hand_over(record.replace(files=files), settings) for record in records)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

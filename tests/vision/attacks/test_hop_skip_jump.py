@@ -1,0 +1,271 @@
+"""The boundary search: distances that are known, independence of images, caps, and networks that misbehave."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from autovul.base.errors import UserError
+from autovul.base.metrics import NonFiniteOutput
+from autovul.vision import models
+from autovul.vision.attacks.hop_skip_jump import HopSkipJump
+from autovul.vision.attacks.victim import Victim, questioned
+
+SHAPE = (3, 6, 6)
+
+
+class HalfSpace(nn.Module):
+    """Class 1 where w · x > b, for a w of length 1: the boundary is |w · x − b| away. Counts its images."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        direction = torch.randn(SHAPE, generator=torch.Generator().manual_seed(seed))
+        self.direction = nn.Parameter(direction / direction.norm())
+        self.offset = 0.5 * self.direction.sum().item() + 0.35
+        self.seen = 0
+
+    def margin(self, x):
+        return (x * self.direction.detach()).sum((1, 2, 3)) - self.offset
+
+    def forward(self, x):
+        self.seen += len(x)
+        return torch.stack([-self.margin(x), self.margin(x)], 1)
+
+
+def draw(count, seed=1, low=0.4, high=0.6):
+    generator = torch.Generator().manual_seed(seed)
+    return low + (high - low) * torch.rand((count, *SHAPE), generator=generator)
+
+
+def search(model, images, seeds=None, batch=None, **options):
+    with questioned(model, batch) as victim:
+        classes = victim.labels(images)
+        points = HopSkipJump(**options).run(victim, images, classes, seeds or [*range(len(images))])
+        changed = victim.labels(points.images) != classes
+    return points, changed
+
+
+def lengths(points, images):
+    return (points.images - images).flatten(1).norm(dim=1)
+
+
+@pytest.fixture(scope="module")
+def flat():
+    """Images near a known boundary, with the class that random images do not have."""
+    model = HalfSpace()
+    generator = torch.Generator().manual_seed(3)
+    images = draw(12) + 0.12 * model.direction.detach() * torch.rand(12, generator=generator).view(-1, 1, 1, 1)
+    noise = torch.rand((500, *SHAPE), generator=generator)
+    assert 0 < float((model.margin(noise) > 0).float().mean()) < 0.5
+    return model, images, model.margin(images).abs().detach()
+
+
+def test_the_distance_to_a_known_boundary_is_found(flat):
+    model, images, truth = flat
+    medians = []
+    for iterations in (0, 1, 5, 40):
+        points, changed = search(model, images, max_iter=iterations, max_eval=800, max_queries=10**6)
+        assert bool(points.found.all()) and bool(changed.all())
+        ratio = lengths(points, images) / truth
+        assert float(ratio.min()) > 0.999
+        medians.append(ratio.median().item())
+    assert medians == sorted(medians, reverse=True)
+    assert medians[0] > 1.5
+    assert medians[-1] < 1.03
+
+
+def test_the_closing_search_ends_at_the_boundary(flat):
+    model, images, _ = flat
+    closed, _ = search(model, images, max_iter=3)
+    open_, _ = search(model, images, max_iter=3, closing_search=False)
+    assert float(model.margin(closed.images).abs().max()) < 0.01
+    assert float(model.margin(open_.images).abs().median()) > 0.02
+    assert float((lengths(closed, images) / lengths(open_, images)).max()) <= 1
+
+
+def test_an_image_does_not_depend_on_the_others_nor_on_the_batch(flat):
+    model, images, _ = flat
+    together, _ = search(model, images, max_iter=4)
+    for batch in (1, 7):
+        again, _ = search(model, images, max_iter=4, batch=batch)
+        assert torch.equal(together.images, again.images) and torch.equal(together.queries, again.queries)
+    alone, _ = search(model, images[5:6], seeds=[5], max_iter=4)
+    assert torch.equal(alone.images[0], together.images[5])
+    assert alone.queries[0] == together.queries[5]
+
+
+def test_seeds_are_honoured(flat):
+    model, images, _ = flat
+    first, again, other = (search(model, images, seeds=[s] * 12, max_iter=2)[0] for s in (1, 1, 2))
+    assert torch.equal(first.images, again.images)
+    assert not torch.equal(first.images, other.images)
+
+
+def test_every_query_is_counted(flat):
+    model, images, _ = flat
+    model.seen = 0
+    points, _ = search(model, images, max_iter=5)
+    assert int(points.queries.sum()) == model.seen - 2 * len(images)  # classes before, and the check afterwards
+
+
+@pytest.mark.parametrize("cap", [1, 9, 40, 100, 200])
+def test_no_image_asks_more_than_its_cap(flat, cap):
+    model, images, _ = flat
+    model.seen = 0
+    points, changed = search(model, images, max_queries=cap)
+    assert int(points.queries.max()) <= cap
+    assert int(points.queries.sum()) == model.seen - 2 * len(images)
+    assert bool(points.capped.all())
+    assert torch.equal(changed, points.found)
+
+
+def test_an_image_without_another_class_is_marked_and_unchanged():
+    class Stubborn(HalfSpace):
+        def forward(self, x):
+            return torch.tensor([[1.0, 0.0]]).expand(len(x), 2)
+
+    images = draw(3)
+    points, changed = search(Stubborn(), images, init_size=20)
+    assert not bool(points.found.any()) and not bool(changed.any()) and not bool(points.capped.any())
+    assert torch.equal(points.images, images)
+    assert points.queries.tolist() == [20] * 3
+
+
+def test_a_network_that_answers_at_random_ends_too():
+    class Fickle(HalfSpace):
+        def forward(self, x):
+            return torch.randn(len(x), 2)
+
+    points, _ = search(Fickle(), draw(3))
+    assert int(points.queries.max()) <= 2000
+
+
+def test_a_diverged_network_is_refused(flat):
+    _, images, _ = flat
+
+    class Broken(HalfSpace):
+        def forward(self, x):
+            return super().forward(x) + torch.where(x.amax((1, 2, 3), keepdim=False) > 0.95, torch.nan, 0.0)[:, None]
+
+    with pytest.raises(NonFiniteOutput):
+        search(Broken(), images)
+
+
+def test_no_image_is_no_work():
+    nothing = torch.empty(0, *SHAPE)
+    points = HopSkipJump().run(Victim(HalfSpace()), nothing, torch.empty(0, dtype=torch.int64), [])
+    assert points.images.shape == (0, *SHAPE)
+
+
+def test_memory_that_does_not_suffice_halves_the_batch():
+    class Large(HalfSpace):
+        limit = 5
+
+        def forward(self, x):
+            if len(x) > self.limit:
+                raise torch.OutOfMemoryError("out of memory")
+            return super().forward(x)
+
+    images = draw(33)
+    victim = Victim(Large(), batch=32)
+    assert torch.equal(victim.logits(images), HalfSpace()(images))
+    assert victim.batch <= 8
+    victim.model.limit = 0
+    with pytest.raises(UserError, match="out of memory on cpu with a single image"):
+        victim.logits(images)
+
+
+def test_other_errors_of_a_network_pass_through():
+    class Defect(HalfSpace):
+        def forward(self, x):
+            raise RuntimeError("a defect")
+
+    with pytest.raises(RuntimeError, match="a defect"):
+        Victim(Defect()).logits(draw(2))
+
+
+@pytest.mark.parametrize("name", ["resnet18_comp", "darts", "bit_comp"])
+def test_a_network_of_the_project_is_asked_as_it_is_and_left_as_it_was(name):
+    options = {"layers": 2, "init_channels": 4} if name == "darts" else {"width": 0.125}
+    model = models.create(name, **options).train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    strides = [parameter.stride() for parameter in model.parameters()]
+    images = torch.rand(3, 3, 32, 32)
+    with questioned(model) as victim:
+        answers = victim.logits(images)
+    assert model.training and [parameter.stride() for parameter in model.parameters()] == strides
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert torch.allclose(answers, model.eval()(images), atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def art_points(flat):
+    pytest.importorskip("art")
+    from autovul.vision.attacks.art_boundary import boundary_points
+
+    model, images, _ = flat
+    images, seeds = images.repeat(2, 1, 1, 1), [*range(24)]
+    with questioned(model) as victim:
+        classes = victim.labels(images)
+        before = torch.get_rng_state()
+        points = boundary_points(HopSkipJump(), victim, images, classes, seeds)
+        again = boundary_points(HopSkipJump(), victim, images[:3], classes[:3], seeds)
+        assert torch.equal(before, torch.get_rng_state())
+        changed = victim.labels(points.images) != classes
+    return images, points, again, changed
+
+
+def test_art_agrees(flat, art_points):
+    model, *_ = flat
+    images, points, _, changed = art_points
+    assert bool(points.found.all()) and bool(changed.all())
+    own, _ = search(model, images)
+    assert points.queries.double().mean().item() == pytest.approx(own.queries.double().mean().item(), rel=0.03)
+    theirs, ours = lengths(points, images), lengths(own, images)
+    generator = torch.Generator().manual_seed(0)
+    draws = torch.randint(24, (1000, 24), generator=generator)
+    intervals = [
+        side[draws].median(1).values.quantile(torch.tensor([0.025, 0.975])).tolist() for side in (theirs, ours)
+    ]
+    assert intervals[0][0] < ours.median() < intervals[0][1]
+    assert intervals[1][0] < theirs.median() < intervals[1][1]
+    # The same images: the ratio of distances is much better known than the distances.
+    assert (theirs / ours).log().mean().exp().item() == pytest.approx(1, abs=0.08)
+
+
+def test_art_follows_the_seeds(art_points):
+    _, points, again, _ = art_points
+    assert torch.equal(points.images[:3], again.images)
+    assert torch.equal(points.queries[:3], again.queries)
+
+
+def test_art_does_not_hang_and_keeps_to_the_cap(flat):
+    pytest.importorskip("art")
+    from autovul.vision.attacks.art_boundary import boundary_points
+
+    model, images, _ = flat
+    with questioned(model) as victim:
+        classes = victim.labels(images[:3])
+        capped = boundary_points(HopSkipJump(max_queries=120), victim, images[:3], classes, [0, 1, 2])
+        assert bool(capped.capped.all()) and int(capped.queries.max()) <= 120
+        assert bool((victim.labels(capped.images) != classes).all())
+
+    class Broken(HalfSpace):
+        def forward(self, x):
+            return super().forward(x) * (torch.nan if self.seen > 40 else 1)
+
+    with questioned(Broken()) as victim, pytest.raises(NonFiniteOutput):
+        boundary_points(HopSkipJump(), victim, images[:3], classes, [0, 1, 2])
+
+
+@pytest.mark.slow
+def test_art_leaves_no_trace_at_home(tmp_path):
+    code = "from autovul.vision.attacks.art_engine import prepare_art; prepare_art(); import art.attacks.evasion"
+    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert not (tmp_path / ".art").exists()

@@ -1,0 +1,371 @@
+"""Model extraction: what is sent, what the thief learns from, what is measured."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from autovul.base.errors import UserError
+from autovul.base.metrics import NonFiniteOutput
+from autovul.base.options import OptionError
+from autovul.base.training_options import TrainingOptions
+from autovul.vision import attacks, datasets, models
+from autovul.vision.attacks.adaptive_sampling import GradientBandit, RewardScale, rewards
+from autovul.vision.attacks.base import Setup
+from autovul.vision.attacks.transfer_set import TransferSet
+from autovul.vision.datasets import ImageDataset, ImageSplit
+
+CLASSES, SHAPE = 4, (3, 6, 6)
+
+
+def network(seed, scale=1.0):
+    """A linear classifier of centred pixels."""
+    torch.manual_seed(seed)
+    layer = nn.Linear(math.prod(SHAPE), CLASSES)
+    layer.weight.data.mul_(scale)
+    layer.bias.data.sub_(layer.weight.data.sum(1) / 2)
+    return nn.Sequential(nn.Flatten(), layer)
+
+
+@pytest.fixture(scope="module")
+def victim():
+    return network(1, scale=12).eval()
+
+
+def drawn(count, seed, victim):
+    images = torch.randint(0, 256, (count, *SHAPE), generator=torch.Generator().manual_seed(seed)).to(torch.uint8)
+    return ImageSplit(images, victim(images / 255).argmax(1))
+
+
+@pytest.fixture(scope="module")
+def dataset(victim):
+    return ImageDataset("noise", [*"abcd"], drawn(600, 0, victim), drawn(200, 1, victim), (0.5,) * 3, (0.3,) * 3)
+
+
+def setup(**options):
+    recipe = {"epoch": 15, "lr": 0.01, "weight_decay": 0.0, **options}
+    return Setup(training=TrainingOptions(**recipe), batch_size=32)
+
+
+def attack(**options):
+    return attacks.create("knockoff", **{"nb_stolen": 300, "augment": "none", **options})
+
+
+def value(result, name):
+    return result.metrics[name].value
+
+
+def test_more_queries_make_a_better_copy(victim, dataset):
+    result = attack(nb_stolen=(20, 100, 600)).run(victim, dataset, setup())
+    losses = [row["cross_entropy"] for row in result.series]
+    assert losses == sorted(losses, reverse=True)
+    assert [row["budget"] for row in result.series] == [20, 100, 600]
+    assert result.series[-1]["agreement"] > 60
+    for name in ("cross_entropy", "agreement", "thief_accuracy"):
+        assert value(result, name) == pytest.approx(sum(row[name] for row in result.series) / 3)
+    assert value(result, "victim_accuracy") == 100
+    assert result.counts["queries"] == value(result, "queries") == 600
+
+
+def test_the_figures_by_hand(victim, dataset):
+    options = attack(label_mode="soft")
+    result = options.run(victim, dataset, setup())
+    thief, diverged = options.steal(victim, options.query(victim, dataset, setup()), dataset, setup())
+    assert not diverged
+    pixels, labels = dataset.valid.pixels(), dataset.valid.labels
+    with torch.no_grad():
+        p, q = victim(pixels).double().softmax(1), thief(pixels).double().softmax(1)
+    pairs = zip(p.flatten().tolist(), q.flatten().tolist(), strict=True)
+    assert value(result, "cross_entropy") == pytest.approx(sum(-a * math.log(b) for a, b in pairs) / len(p), rel=1e-5)
+    assert value(result, "agreement") == pytest.approx(100 * (p.argmax(1) == q.argmax(1)).double().mean().item())
+    assert value(result, "thief_accuracy") == pytest.approx(100 * (q.argmax(1) == labels).double().mean().item())
+
+
+def test_soft_answers_are_probabilities_and_hard_ones_classes(victim, dataset):
+    soft, hard = (attack(label_mode=mode).query(victim, dataset) for mode in ("soft", "hard"))
+    expected = victim(soft.images / 255).softmax(1)
+    assert torch.allclose(soft.answers, expected, atol=1e-5)
+    assert hard.answers.dtype == torch.int64 and torch.equal(hard.answers, expected.argmax(1))
+    assert torch.equal(soft.hardened().answers, hard.answers)
+
+
+def test_budgets_are_nested_and_images_are_varied_once(victim, dataset):
+    small, large = (attack(nb_stolen=n, augment="once").query(victim, dataset) for n in (70, 330))
+    assert torch.equal(small.images, large.images[:70]) and torch.equal(small.indices, large.indices[:70])
+    assert torch.equal(large.head(70).answers, small.answers)
+    assert len(large.indices.unique()) == 330
+    originals = dataset.train.images[large.indices]
+    changed = (large.images != originals).flatten(1).any(1)
+    assert int(changed.sum()) > 300
+    plain = attack(augment="none").query(victim, dataset)
+    assert torch.equal(plain.images, dataset.train.images[plain.indices])
+    # What was asked about is what is learnt from.
+    assert torch.equal(large.answers, victim(large.images / 255).argmax(1))
+
+
+def test_only_the_largest_budget_is_asked_for(dataset):
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network, self.seen = network(1), 0
+
+        def forward(self, x):
+            self.seen += 0 if self.training else len(x)
+            return self.network(x)
+
+        def fresh(self):
+            return network(5)
+
+    model = Counting()
+    attack(nb_stolen=(300, 100)).run(model, dataset, setup(epoch=1))
+    assert model.seen == 300 + len(dataset.valid)
+
+
+def test_the_thief_starts_afresh_and_the_victim_stays(dataset):
+    class Reborn(nn.Sequential):
+        def fresh(self):
+            return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(SHAPE), CLASSES))
+
+    torch.manual_seed(1228)
+    model = Reborn(*network(1228)).train()
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    untrained = setup(epoch=0)
+    transfer = attack().query(model, dataset, untrained)
+    first, second = (attack().steal(model, transfer.head(n), dataset, untrained)[0] for n in (10, 300))
+    assert torch.equal(first[1].weight, second[1].weight)
+    torch.manual_seed(1228)
+    assert not torch.equal(first[1].weight, model.fresh()[1].weight)
+    attack().run(model, dataset, setup(epoch=1))
+    assert model.training
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+
+
+def test_a_frozen_victim_does_not_freeze_its_thief(dataset):
+    model = network(1, scale=12).requires_grad_(False)
+    frozen = attack().run(model, dataset, setup())
+    assert frozen.metrics == attack().run(network(1, scale=12), dataset, setup()).metrics
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_runs_repeat(victim, dataset):
+    for options in ({"augment": "once"}, {"sampling": "adaptive", "label_mode": "soft"}):
+        first, again = (attack(nb_stolen=150, **options).run(victim, dataset, setup(epoch=2)) for _ in range(2))
+        assert first.metrics == again.metrics
+
+
+def test_a_different_thief(victim, dataset, tmp_path, monkeypatch):
+    (tmp_path / "own_thief.py").write_text(
+        "import torch\n"
+        "def build(num_classes): return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(num_classes))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    result = attack(tmodel="own_thief:build").run(victim, dataset, setup())
+    assert value(result, "agreement") > 50
+
+
+def test_the_transfer_set_travels_through_a_file(victim, dataset, tmp_path):
+    path = str(tmp_path / "set.npz")
+    first = attack(export_transfer=path, label_mode="soft").run(victim, dataset, setup())
+    again = attack(transfer_set=path, label_mode="soft").run(victim, dataset, setup())
+    assert again.metrics == first.metrics
+    assert again.counts["queries"] == 0
+    smaller = attack(transfer_set=path, nb_stolen=(50, 100)).run(victim, dataset, setup())
+    assert [row["budget"] for row in smaller.series] == [50, 100]
+    with np.load(path) as file:
+        assert file["images"].shape == (300, 6, 6, 3) and file["answers"].shape == (300, CLASSES)
+
+
+def test_transfer_sets_that_do_not_fit(victim, dataset, tmp_path):
+    path = tmp_path / "set.npz"
+    attack(export_transfer=str(path)).run(victim, dataset, setup(epoch=0))
+    with pytest.raises(UserError, match="holds classes alone; soft labels need probabilities"):
+        attack(transfer_set=str(path), label_mode="soft").run(victim, dataset, setup())
+    with pytest.raises(UserError, match="400 queries wanted, 300 images in .*set.npz"):
+        attack(transfer_set=str(path), nb_stolen=400).run(victim, dataset, setup())
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match="is damaged or no transfer set"):
+        TransferSet.load(path)
+    with pytest.raises(UserError, match="no transfer set at"):
+        TransferSet.load(tmp_path / "none.npz")
+    np.savez(
+        path, images=np.zeros((3, 5, 5, 3), np.uint8), answers=np.zeros(3, np.int64), indices=np.zeros(3, np.int64)
+    )
+    with pytest.raises(UserError, match=r"holds images of shape \(3, 5, 5\), those of noise are \(3, 6, 6\)"):
+        attack(transfer_set=str(path), nb_stolen=3).run(victim, dataset, setup())
+    np.savez(path, images=np.zeros((3, 6, 6, 3), np.uint8), answers=np.full(3, 9), indices=np.zeros(3, np.int64))
+    with pytest.raises(UserError, match="holds answers of 10 classes, noise has 4"):
+        attack(transfer_set=str(path), nb_stolen=3).run(victim, dataset, setup())
+
+
+def test_the_default_budget_takes_what_there_is_and_an_explicit_one_insists(victim, dataset):
+    result = attacks.create("knockoff", augment="none").run(victim, dataset, setup(epoch=0))
+    assert result.counts["queries"] == 600
+    with pytest.raises(UserError, match="nb_stolen: 601 queries wanted, 600 images in the training set"):
+        attack(nb_stolen=(10, 601)).run(victim, dataset, setup())
+
+
+def test_a_thief_that_diverges_has_no_figures(victim, dataset):
+    result = attack(nb_stolen=(20, 300)).run(victim, dataset, setup(lr=1e38))
+    assert result.status == "diverged" and result.metrics == {} and "20 queries" in result.message
+
+
+def test_a_diverged_victim_is_refused(dataset):
+    model = network(1)
+    model[1].weight.data.fill_(float("nan"))
+    with pytest.raises(NonFiniteOutput):
+        attack().run(model, dataset, setup())
+
+
+def test_thieves_are_saved_and_training_states_are_not_left(victim, dataset, tmp_path):
+    where = Setup(training=TrainingOptions(epoch=1), batch_size=32, folder=tmp_path)
+    result = attack(nb_stolen=(20, 40)).run(victim, dataset, where)
+    assert sorted(p.name for p in tmp_path.glob("*.pth")) == ["thief_20.pth", "thief_40.pth"]
+    assert not list(tmp_path.glob("*.state"))
+    assert result.files["thief with 20 queries"] == str(tmp_path / "thief_20.pth")
+
+
+def test_a_stopped_run_goes_on(victim, dataset, tmp_path, monkeypatch):
+    kind, options = type(attack()), {"nb_stolen": (20, 40)}
+    whole = attack(**options).run(victim, dataset, setup(epoch=3))
+    interrupted = Setup(training=setup(epoch=3).training, batch_size=32, folder=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "_save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            attack(**options).run(victim, dataset, interrupted)
+    assert [path.name for path in tmp_path.glob("*.state")] == ["thief_20.state"]
+    again = Setup(training=setup(epoch=3, resume=True).training, batch_size=32, folder=tmp_path)
+    assert attack(**options).run(victim, dataset, again).metrics == whole.metrics
+    assert not list(tmp_path.glob("*.state"))
+
+
+def test_augmentation_anew_learns_from_varied_images(victim, dataset):
+    fixed, anew = (attack(augment=choice).run(victim, dataset, setup(epoch=3)) for choice in ("none", "anew"))
+    assert fixed.counts["queries"] == anew.counts["queries"]
+    assert value(fixed, "cross_entropy") != value(anew, "cross_entropy")
+
+
+def test_the_bandit_comes_to_prefer_what_pays():
+    bandit = GradientBandit(5, np.random.default_rng(0))
+    chances, everything = np.array([0.1, 0.1, 0.9, 0.1, 0.1]), np.ones(5, dtype=bool)
+    generator = np.random.default_rng(1)
+    for _ in range(600):
+        action = bandit.choose(everything)
+        bandit.learn(action, float(generator.random() < chances[action]))
+    assert bandit.policy(everything).argmax() == 2
+    assert bandit.taken[2] > 200
+    without = everything.copy()
+    without[2] = False
+    assert bandit.policy(without)[2] == 0 and bandit.policy(without).sum() == pytest.approx(1)
+
+
+def test_the_bandit_s_step_by_hand():
+    bandit = GradientBandit(3, np.random.default_rng(0))
+    everything = np.ones(3, dtype=bool)
+    for action, reward in ((0, 1.0), (1, 0.0), (0, 0.5)):
+        policy, before = bandit.policy(everything), bandit.preferences.copy()
+        bandit.learn(action, reward)
+        mean = sum(bandit._past) / len(bandit._past)
+        for z in range(3):
+            expected = before[z] + (reward - mean) / bandit.taken[action] * ((1 if z == action else 0) - policy[z])
+            assert bandit.preferences[z] == pytest.approx(expected)
+
+
+def test_rewards_by_hand():
+    answers = torch.tensor([[0.7, 0.2, 0.1], [1.0, 0.0, 0.0]])
+    mean, guesses = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([[0.2, 0.5, 0.3], [0.6, 0.3, 0.1]]).log()
+    found = rewards(answers, mean, guesses)
+    loss = -(0.7 * math.log(0.2) + 0.2 * math.log(0.5) + 0.1 * math.log(0.3))
+    assert found[0] == pytest.approx([0.5, 0.2, loss], rel=1e-5)
+    assert found[1] == pytest.approx([1.0, 0.5, -math.log(0.6)], rel=1e-5)
+    sums = RewardScale()(np.array([[0.0, 0.0, 0.0], [2.0, 4.0, 1.0], [1.0, 1.0, 1.0]]))
+    assert sums == pytest.approx([0.0, 3.0, 0.5 + 0.25 + 1.0])
+
+
+def test_adaptive_queries_go_where_there_is_something_to_learn(dataset):
+    class HalfDull(nn.Module):
+        """Certain about images of two classes of the pool, and has nothing to say of the others."""
+
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor(8.0))
+
+        def forward(self, x):
+            kind = (x[:, 0, 0, 0] * 255).round().long() % CLASSES
+            logits = nn.functional.one_hot(kind, CLASSES) * self.scale
+            return torch.where((kind < 2)[:, None], logits, torch.zeros_like(logits))
+
+        def fresh(self):
+            return network(3)
+
+    images = dataset.train.images.clone()
+    labels = torch.arange(len(images)) % CLASSES
+    images[:, 0, 0, 0] = labels.to(torch.uint8)
+    marked = ImageDataset("marked", [*"abcd"], ImageSplit(images, labels), dataset.valid, (0.5,) * 3, (0.3,) * 3)
+    options = {"nb_stolen": 250, "sampling": "adaptive", "label_mode": "soft", "adaptive_round": 25}
+    transfer = attack(**options).query(HalfDull(), marked, setup())
+    asked = torch.bincount(labels[transfer.indices], minlength=CLASSES)
+    assert len(transfer.indices.unique()) == 250
+    assert int(asked[:2].sum()) > 1.3 * int(asked[2:].sum())
+
+
+def test_adaptive_queries_take_everything_if_they_must(victim, dataset):
+    transfer = attack(nb_stolen=600, sampling="adaptive").query(victim, dataset, setup())
+    assert sorted(transfer.indices.tolist()) == [*range(600)]
+
+
+@pytest.mark.parametrize(
+    "options,message",
+    [
+        ({"nb_stolen": (10, 10)}, "nb_stolen names a budget twice"),
+        ({"nb_stolen": 0}, "nb_stolen"),
+        ({"nb_stolen": ()}, "nb_stolen"),
+        ({"tmodel": "resnet18_comp", "tmodel_arch": "drnas"}, "tmodel_arch goes with --tmodel darts"),
+        ({"engine": "art", "sampling": "adaptive"}, "engine art takes"),
+        ({"transfer_set": "x.npz", "sampling": "adaptive"}, "nothing is sampled"),
+    ],
+)
+def test_options_that_cannot_be_meant(options, message):
+    with pytest.raises(OptionError, match=message):
+        attack(**options)
+
+
+@pytest.mark.parametrize("label_mode", ["hard", "soft"])
+def test_art_trains_thieves_of_equal_quality(victim, dataset, label_mode):
+    pytest.importorskip("art")
+    own, theirs = (
+        attack(engine=engine, label_mode=label_mode).run(victim, dataset, setup()) for engine in ("native", "art")
+    )
+    assert value(theirs, "agreement") == pytest.approx(value(own, "agreement"), abs=6)
+    assert value(theirs, "cross_entropy") == pytest.approx(value(own, "cross_entropy"), rel=0.1)
+    assert theirs.counts == own.counts
+
+
+def test_art_refuses_what_it_cannot_do(victim, dataset):
+    with pytest.raises(UserError, match="engine art trains without grad_clip"):
+        attack(engine="art").run(victim, dataset, setup(grad_clip=5.0))
+
+
+def test_the_command(tmp_path, monkeypatch, capsys):
+    from autovul.extraction import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "tiny_extraction.py").write_text(
+        "from torch import nn\n"
+        "def build(num_classes):\n"
+        "    return nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(192, num_classes))\n"
+    )
+    model = models.create("tiny_extraction:build", dataset=datasets.create("digits"))
+    model.save("data/model/image/digits/tiny_extraction.build.pth")
+    common = ["-d", "digits", "-m", "tiny_extraction:build", "--device", "cpu", "--epoch", "1"]
+    assert main([*common, "--nb_stolen", "20,40", "--no-tqdm"]) == 0
+    printed = capsys.readouterr().out
+    assert "cross entropy" in printed and "40 queries" in printed
+    assert len(list(tmp_path.glob("data/result/extraction/*.json"))) == 1
+    assert (tmp_path / "data/attack/image/digits/tiny_extraction.build/knockoff/thief_40.pth").exists()
+    assert main([*common, "--nb_stolen", "5000"]) == 1
+    assert "nb_stolen: 5000 queries wanted, 1438 images in the training set" in capsys.readouterr().err

@@ -1,0 +1,89 @@
+"""New weights for a given architecture."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from autovul.base.errors import UsageError, UserError
+from autovul.vision import models
+from autovul.vision.models.fresh import fresh
+from autovul.vision.models.own import OwnModel
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("resnet18_comp", {"width": 0.125}),
+        ("vgg13_bn_comp", {"width": 0.125, "norm_layer": "gn"}),
+        ("drnas", {"layers": 3, "init_channels": 4, "auxiliary": True}),
+    ],
+)
+def test_a_model_of_ours_is_built_anew_with_its_own_initialisation(name, options):
+    torch.manual_seed(5)
+    model = models.create(name, num_classes=7, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7), **options)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    torch.manual_seed(5)
+    same = fresh(model)
+    other = fresh(model)
+    assert type(same) is type(model) and same.name == model.name and not same.training
+    assert torch.equal(same.normalize.mean, model.normalize.mean)
+    assert all(torch.equal(value, before[key]) for key, value in same.state_dict().items())
+    assert any(not torch.equal(value, before[key]) for key, value in other.state_dict().items())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_pretrained_weights_are_not_loaded_again(tmp_path):
+    class Data:
+        name, num_classes, data_shape, mean, std = "toy", 10, (3, 32, 32), (0.5,) * 3, (0.5,) * 3
+
+    torch.manual_seed(1)
+    options = {"width": 0.125, "model_dir": str(tmp_path), "dataset": Data}
+    models.create("resnet18_comp", **options).save(tmp_path / "image" / "toy" / "resnet18_comp.pth")
+    model = models.create("resnet18_comp", pretrain=True, **options)
+    (tmp_path / "image" / "toy" / "resnet18_comp.pth").unlink()
+    assert not torch.equal(model.fresh().classifier.fc.weight, model.classifier.fc.weight)
+
+
+def test_any_other_module_is_reset():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    model(torch.randn(8, 3))
+    kept = model[0].weight.clone()
+    torch.manual_seed(3)
+    expected = nn.Linear(3, 4).weight
+    torch.manual_seed(3)
+    new = fresh(model)
+    assert torch.equal(new[0].weight, expected)
+    assert not new[1].running_mean.any() and model[1].running_mean.any()
+    assert torch.equal(model[0].weight, kept)
+
+
+def test_a_module_that_cannot_be_reset_is_refused_by_name():
+    class Scale(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.factor = nn.Parameter(torch.ones(1))
+
+    with pytest.raises(UserError, match=r"its submodule '1' \(Scale\) has parameters and no reset_parameters"):
+        fresh(nn.Sequential(nn.Linear(2, 2), Scale()))
+
+
+def test_a_module_may_say_itself_how_it_is_built():
+    class Own(nn.Module):
+        def fresh(self):
+            return nn.Linear(5, 5)
+
+    assert isinstance(fresh(Own()), nn.Linear)
+
+
+def test_only_create_knows_how_to_build(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\ndef build():\n    return nn.Sequential(nn.Flatten(), nn.Linear(12, 2))"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UsageError, match="was not made by models.create"):
+        OwnModel("mine:build", 2, (3, 2, 2)).fresh()
+    model = models.create("mine:build", num_classes=2, data_shape=(3, 2, 2))
+    assert fresh(model).name == "mine.build"
