@@ -83,7 +83,7 @@ def evaluate_pairs(model: nn.Module, pairs: Iterable[tuple[Tensor, Any]], *, pre
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     autocast = resolve_precision(precision, device).autocast
     count, rows = 0, []
-    with _evaluation_mode(model):
+    with evaluation_mode(model):
         for x, y in pairs:
             labels = labels_of(y).to(device, non_blocking=True)
             with autocast():
@@ -106,7 +106,8 @@ def _measure(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @contextlib.contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """The model in eval mode for a while; each module's mode is as before afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -10,6 +10,7 @@ from autovul.base.environ import EnvironmentOptions
 from autovul.base.options import Options, option
 from autovul.base.training_options import TrainingOptions
 from autovul.vision import attacks, datasets
+from autovul.vision.adversarial_training import AdversarialTrainingOptions
 from autovul.vision.datasets import DataOptions
 from autovul.vision.models.options import ModelOptions
 from autovul.vision.tools.contour_measurement import ContourMeasurement
@@ -36,7 +37,7 @@ COMMANDS = (
     Command(
         "train",
         "Train an image classifier, validate it, and save its weights.",
-        {**_BASE, "training": TrainingOptions},
+        {**_BASE, "training": TrainingOptions, "adversary": AdversarialTrainingOptions},
         examples=(
             "autovul train --download",
             "autovul train -d digits -m darts --layers 5 --init_channels 12",

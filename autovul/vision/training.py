@@ -17,6 +17,7 @@ from autovul.base.history import History
 from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result, read_results
 from autovul.base.trainer import Trainer
+from autovul.vision.adversarial_training import adversarial, robust_accuracy
 from autovul.vision.attacks.base import describe
 from autovul.vision.datasets import ImageDataset
 from autovul.vision.models.weights import model_path
@@ -32,25 +33,30 @@ def train(model: nn.Module, dataset: ImageDataset, settings: Settings, device: t
     seed, data, options = settings.environment.seed, settings.data, settings.training
     weights = weights_path(model, dataset, settings)
     log = Path(options.log_dir, "image", dataset.name, weights.with_suffix(".jsonl").name)
+    adversary = settings.adversary.in_pixel_units()
+    augmented = dataset.train_batches(data.batch_size, device, seed, dataset.augmentation(data))
+    step, batches = adversarial(adversary, augmented, settings.model.auxiliary_weight)
+    valid = dataset.valid_batches(data.valid_batch_size, device)
     trainer = Trainer(
         options,
         device=device,
         seed=seed,
         state_path=weights.with_suffix(".state") if options.save else None,
         log_path=log,
-        auxiliary_weight=settings.model.auxiliary_weight,
+        step=step,
         identity=_identity(settings, dataset),
         progress=Progress("auto" if settings.environment.tqdm else "off"),
     )
-    batches = dataset.train_batches(data.batch_size, device, seed, dataset.augmentation(data))
     with environ.measure(device, "training") as cost:
-        history = trainer.fit(model, batches, dataset.valid_batches(data.valid_batch_size, device))
+        history = trainer.fit(model, batches, valid)
     files = {"log": str(log)}
     if options.save:
         files.update(_save(model, history, weights))
-    return _result(history, dataset, model, seed).replace(
-        seconds=cost.seconds, peak_memory=cost.peak_memory, files=files
-    )
+    result = _result(history, dataset, model, seed)
+    metrics = dict(result.metrics)
+    if adversary.adv_train is not None and result.status == "ok":
+        metrics["robust_accuracy"] = Metric(robust_accuracy(adversary, model, valid), "%", valid.num_samples)
+    return result.replace(metrics=metrics, seconds=cost.seconds, peak_memory=cost.peak_memory, files=files)
 
 
 def finished(model: nn.Module, dataset: ImageDataset, settings: Settings) -> Path | None:
@@ -81,6 +87,7 @@ def _identity(settings: Settings, dataset: ImageDataset) -> dict[str, Any]:
     augmentation = ("batch_size", "auto_augment", "cutout", "cutout_length")
     return {
         **model,
+        **settings.adversary.model_dump(),
         **{name: getattr(settings.data, name) for name in augmentation},
         "data": dataset.sha256,
         "flip": dataset.flip,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from autovul.base.errors import UsageError, nearest
 from autovul.base.options import Options, option
@@ -38,7 +38,7 @@ class GenotypeDisplay(Options):
             GenotypeError: The file holds no genotype.
         """
         name, genotype = find_genotype(source)
-        where = {"model_arch": source} if source in GENOTYPES else {"genotype": source}
+        where: dict[str, Any] = {"model_arch": source} if source in GENOTYPES else {"genotype": source}
         model = create("darts", **where, layers=self.layers, init_channels=self.init_channels)
         found = facts(model, model.data_shape)
         path = Path(self.output_dir, f"{name}.{self.picture}")

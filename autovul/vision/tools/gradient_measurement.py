@@ -105,7 +105,7 @@ class GradientMeasurement(Options):
             The sum, its decimal logarithm and what they were computed from; ``series`` has a row for each layer.
 
         Raises:
-            UserError: Fewer images exist than were explicitly asked for, or all gradients vanish or some are no numbers.
+            UserError: Fewer images exist than were explicitly asked for; all gradients vanish, or some are not finite.
         """
         if not prepared:
             model = self.prepare(model, dataset, seed)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_weight
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
 
@@ -150,9 +151,9 @@ def _convolution(conv: nn.Conv2d, taken: Tensor, returned: Tensor) -> list[Sampl
     if isinstance(conv.padding, str) or conv.padding_mode != "zeros":
         return _plain(_by_vjp(dict(conv.named_parameters()), _call(conv), returned, taken))
     positions, outputs = returned.shape[2:].numel(), conv.out_channels
-    inputs = conv.weight[0].numel()
+    inputs = _weight_shape(conv)[1:].numel()
     if parametrize.is_parametrized(conv):
-        return [Plain(_through_parametrization(conv, _weight_gradients(conv, taken, returned))), *bias]
+        return [Plain(_through_parametrization(conv, taken, returned)), *bias]
     if conv.groups == 1 and positions * (inputs + outputs) < inputs * outputs:
         return [Product("weight", returned.flatten(2), _patches(conv, taken).transpose(1, 2)), *bias]
     return [Plain({"weight": _weight_gradients(conv, taken, returned)}), *bias]
@@ -160,42 +161,50 @@ def _convolution(conv: nn.Conv2d, taken: Tensor, returned: Tensor) -> list[Sampl
 
 def _weight_gradients(conv: nn.Conv2d, taken: Tensor, returned: Tensor) -> Tensor:
     """(N, entries of the weight), by what is fastest for the layer's kind and the device."""
-    count, groups, shape = len(taken), conv.groups, conv.weight.shape
+    count, groups, shape = len(taken), conv.groups, _weight_shape(conv)
     geometry = {"stride": conv.stride, "padding": conv.padding, "dilation": conv.dilation}
     if groups == conv.in_channels == conv.out_channels and groups > 1:
         # Channels do not mix, so the images may stand side by side as further channels of a single one.
         wide = (count * shape[0], *shape[1:])
         images, back = taken.reshape(1, -1, *taken.shape[2:]), returned.reshape(1, -1, *returned.shape[2:])
-        return torch.nn.grad.conv2d_weight(images, wide, back, groups=count * groups, **geometry).view(count, -1)
+        return conv2d_weight(images, wide, back, groups=count * groups, **geometry).view(count, -1)
     if groups == 1 and conv.kernel_size != (1, 1) and taken.device.type == "cpu":
         # The CPU's own kernel beats a product of unfolded patches, and makes no copy of them.
         pairs = zip(taken.split(1), returned.split(1), strict=True)
-        return torch.stack([torch.nn.grad.conv2d_weight(x, shape, d, **geometry).flatten() for x, d in pairs])
+        return torch.stack([conv2d_weight(x, shape, d, **geometry).flatten() for x, d in pairs])
     patches = _patches(conv, taken).reshape(count * groups, shape[1:].numel(), -1)
     back = returned.reshape(count * groups, shape[0] // groups, -1)
     return (back @ patches.transpose(1, 2)).view(count, -1)
+
+
+def _weight_shape(conv: nn.Conv2d) -> torch.Size:
+    """Not asked of the weight itself, which a parametrisation would compute for it."""
+    return torch.Size((conv.out_channels, conv.in_channels // conv.groups, *conv.kernel_size))
 
 
 def _patches(conv: nn.Conv2d, taken: Tensor) -> Tensor:
     """(N, entries of a filter over all groups, positions): what the filters are multiplied with."""
     if conv.kernel_size == (1, 1) and conv.padding == (0, 0):
         return taken[:, :, :: conv.stride[0], :: conv.stride[1]].flatten(2)
-    return F.unfold(taken, conv.kernel_size, conv.dilation, conv.padding, conv.stride)
+    return F.unfold(taken, conv.kernel_size, conv.dilation, cast(Any, conv.padding), conv.stride)
 
 
-def _through_parametrization(conv: nn.Conv2d, gradients: Tensor) -> dict[str, Tensor]:
-    """Gradients of the original tensor, from those of the weight that is computed from it."""
-    chain = cast(nn.ModuleDict, conv.parametrizations)["weight"]
-    original = cast(Tensor, chain.original)
+def _through_parametrization(conv: nn.Conv2d, taken: Tensor, returned: Tensor) -> dict[str, Tensor]:
+    """Gradients of the tensor that the weight is computed from."""
+    chain = cast(nn.ModuleList, cast(nn.ModuleDict, conv.parametrizations)["weight"])
+    original = cast(Tensor, chain.original).detach()
 
-    def weight(original: Tensor) -> Tensor:
-        for step in cast(nn.ModuleList, chain):
-            original = step(original)
-        return original
+    def weight(value: Tensor) -> Tensor:
+        for step in chain:
+            value = step(value)
+        return value
 
-    back = torch.func.vjp(weight, original.detach())[1]
-    mapped = torch.func.vmap(lambda gradient: back(gradient)[0])(gradients.view(-1, *conv.weight.shape))
-    return {"parametrizations.weight.original": mapped.flatten(1)}
+    shape, back = _weight_shape(conv), torch.func.vjp(weight, original)[1]
+    gradients = original.new_empty(len(taken), original.numel())
+    # Image by image, what one step leaves in the cache the next one finds there.
+    for row, one in enumerate(zip(taken.split(1), returned.split(1), strict=True)):
+        gradients[row] = back(_weight_gradients(conv, *one).view(shape))[0].flatten()
+    return {"parametrizations.weight.original": gradients}
 
 
 def _call(module: nn.Module) -> Callable[[dict[str, Tensor], Tensor], Tensor]:

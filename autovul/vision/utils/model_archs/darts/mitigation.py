@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal
+from typing import Any, Literal
 
 from autovul.vision.utils.model_archs.darts.genotype import NUM_INPUTS, Edge, Genotype
 
@@ -49,7 +49,7 @@ def mitigate(
             raise ValueError(f"cells must be of {', '.join(CELLS)}; got {cell!r}")
     if replacement not in ("sibling", DEFAULT_REPLACEMENT):
         raise ValueError(f"replacement must be sibling or {DEFAULT_REPLACEMENT}, got {replacement!r}")
-    changed = {}
+    changed: dict[str, Any] = {}
     for cell in cells:
         edges = getattr(genotype, cell)
         edges = _deepened(edges) if deep else edges

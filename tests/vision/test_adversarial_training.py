@@ -1,0 +1,163 @@
+"""Adversarial training: each step against its formula, a resume, and that it makes a network more robust."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from autovul.base.evaluation import cross_entropy_step
+from autovul.base.options import OptionError
+from autovul.base.progress import Progress
+from autovul.base.trainer import Trainer, TrainingOptions
+from autovul.vision.adversarial_training import AdversarialTrainingOptions, Replayed, adversarial, robust_accuracy
+from autovul.vision.datasets import ImageBatches
+
+EPS = 0.03
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))
+
+
+@pytest.fixture
+def batches():
+    """A class is a channel that is a little brighter than the others."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(96) % 3
+    images = torch.randint(100, 150, (96, 3, 8, 8), generator=generator)
+    images[torch.arange(96), labels] += 12
+    return ImageBatches(images.to(torch.uint8), labels, 32, seed=1)
+
+
+def options(form, **values):
+    return AdversarialTrainingOptions(
+        adv_train=form, adv_train_iter=values.pop("iterations", 3), adv_train_alpha=0.01, adv_train_eps=EPS, **values
+    )
+
+
+def first(batches):
+    return next(batches.epoch(0))
+
+
+def ascend_slowly(model, x, start, loss):
+    """PGD by the letter, on a copy of the model in eval mode."""
+    model = copy.deepcopy(model).eval()
+    z = start
+    for _ in range(3):
+        z = z.detach().requires_grad_()
+        loss(model(z)).backward()
+        z = z.detach() + 0.01 * z.grad.sign()
+        z = torch.minimum(torch.maximum(z, x - EPS), x + EPS).clamp(0, 1)
+    return z
+
+
+def test_pgd_is_cross_entropy_at_the_worst_point(batches):
+    model, (x, y) = network().train(), first(batches)
+    worst = ascend_slowly(model, x, x, lambda logits: functional.cross_entropy(logits, y))
+    expected, _ = cross_entropy_step(copy.deepcopy(model), worst, y)
+    step, same = adversarial(options("pgd"), batches)
+    loss, logits = step(model, x, y)
+    assert same is batches
+    torch.testing.assert_close(loss, expected)
+    assert loss > functional.cross_entropy(copy.deepcopy(model)(x), y)
+    assert logits.shape == (32, 3)
+    assert model.training
+
+
+def test_random_init_draws_from_the_global_generator_and_stays_in_the_ball(batches):
+    model, (x, y) = network(), first(batches)
+    seen = []
+    model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
+    step, _ = adversarial(options("pgd", adv_train_random_init=True), batches)
+    losses = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        losses.append(step(model.eval(), x, y)[0].item())
+    assert losses[0] == losses[1] != losses[2]
+    assert all((z - x).abs().max() <= EPS + 1e-6 and z.min() >= 0 and z.max() <= 1 for z in seen)
+
+
+def test_trades_is_its_formula(batches):
+    model, (x, y) = network().eval(), first(batches)
+    torch.manual_seed(3)
+    start = x + 1e-3 * torch.randn_like(x)
+    clean = model(x).detach().softmax(1)
+
+    def divergence(p, q):
+        return (p * (p.log() - q.log())).sum(1).mean()
+
+    worst = ascend_slowly(model, x, start.clamp(0, 1), lambda logits: divergence(clean, logits.softmax(1)))
+    expected = functional.cross_entropy(model(x), y) + 6 * divergence(model(x).softmax(1), model(worst).softmax(1))
+    torch.manual_seed(3)
+    loss, _ = adversarial(options("trades"), batches)[0](model, x, y)
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_free_reuses_the_gradient_for_the_perturbation(batches):
+    model = network().eval()
+    step, replayed = adversarial(options("free"), batches)
+    delta = torch.zeros(32, 3, 8, 8)
+    for index, (x, y) in enumerate(replayed.epoch(0)):
+        z = (x + delta[: len(x)]).clamp(0, 1).requires_grad_()
+        expected = functional.cross_entropy(model(z), y)
+        (gradient,) = torch.autograd.grad(expected, z)
+        loss, _ = step(model, x, y)
+        loss.backward()
+        torch.testing.assert_close(loss, expected)
+        delta = (delta + EPS * gradient.sign()).clamp(-EPS, EPS)
+        torch.testing.assert_close(step.delta, delta)
+        if index == 4:
+            break
+
+
+def test_replayed_batches_resume_at_any_step(batches):
+    replayed = Replayed(batches, 3)
+    whole = [x for x, _ in replayed.epoch(2)]
+    assert len(whole) == len(replayed) == 9
+    assert replayed.num_samples == 3 * 96
+    assert all(torch.equal(whole[0], whole[i]) for i in (1, 2))
+    assert not torch.equal(whole[2], whole[3])
+    for start in range(9):
+        rest = [x for x, _ in replayed.epoch(2, start)]
+        assert len(rest) == 9 - start
+        assert all(torch.equal(a, b) for a, b in zip(rest, whole[start:], strict=True))
+
+
+def fit(batches, form, state=None, epochs=6, **training):
+    step, source = adversarial(options(form), batches)
+    trainer = Trainer(
+        TrainingOptions(epoch=epochs, lr=0.05, **training), device="cpu", seed=5, step=step, state_path=state,
+        progress=Progress("off"),
+    )  # fmt: skip
+    model = network()
+    trainer.fit(model, source)
+    return model
+
+
+@pytest.mark.parametrize("form", ["pgd", "free", "trades"])
+def test_it_makes_a_network_more_robust(form, batches):
+    strict = options(form, iterations=10)
+    plain = robust_accuracy(strict, fit(batches, None), batches)
+    hardened = robust_accuracy(strict, fit(batches, form), batches)
+    assert hardened > plain
+
+
+@pytest.mark.parametrize("form", ["pgd", "free", "trades"])
+def test_a_stopped_run_continues_to_the_same_bits(form, batches, tmp_path):
+    undisturbed = fit(batches, form, epochs=3)
+    fit(batches, form, tmp_path / "state", epochs=1)
+    resumed = fit(batches, form, tmp_path / "state", epochs=3, resume=True, resume_changed=True)
+    pairs = zip(undisturbed.state_dict().values(), resumed.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_options():
+    units = AdversarialTrainingOptions(adv_train_eps=16.0, adv_train_alpha=0.5).in_pixel_units()
+    assert (units.adv_train_eps, units.adv_train_alpha, units.adv_train_eval_eps) == (16 / 255, 0.5, None)
+    with pytest.raises(OptionError, match="adv_train_random_init goes with pgd"):
+        AdversarialTrainingOptions(adv_train="free", adv_train_random_init=True)
