@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     module = name.replace("-", "_")
     if module not in COMMANDS:
-        problem = f"unknown command {name!r}{nearest(name, COMMANDS)}" if name else "a command is missing"
+        problem = f"unknown command {name!r}{nearest(name, COMMANDS, count=1)}" if name else "a command is missing"
         print(f"autovul: {problem}; autovul --help lists them", file=sys.stderr)
         return 2
     try:

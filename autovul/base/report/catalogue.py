@@ -54,6 +54,34 @@ EXPERIMENTS = {
         " for which the attack's own stop condition was met; the plain rates stand beside it.",
         ("success_rate", "targeted_success_rate", "misclassification_rate", "clean_accuracy", "mean_iterations"),
     ),
+    "poison": Experiment(
+        "Data poisoning",
+        "A share of the training images carries wrong labels; the accuracy on clean validation images that this costs.",
+        ("accuracy_drop", "clean_accuracy", "success_rate"),
+    ),
+    "backdoor": Experiment(
+        "Backdoor",
+        "A trigger trained into the network; the share of images of other classes that it sends to the target class."
+        " The same figure of the clean network stands beside it.",
+        ("success_rate", "success_rate_all", "clean_model_success_rate", "clean_accuracy", "accuracy_drop"),
+    ),
+    "extraction": Experiment(
+        "Model extraction",
+        "A thief trained on the victim's answers; the cross entropy between the two on validation images, the mean over"
+        " the budgets. A smaller one is a better copy.",
+        ("cross_entropy", "agreement", "thief_accuracy", "victim_accuracy", "queries"),
+    ),
+    "membership": Experiment(
+        "Membership inference",
+        "Telling training images from others; the area under the ROC curve, 0.5 for guessing.",
+        ("boundary_auc", "boundary_auc_mirrored", "confidence_auc", "entropy_auc", "loss_auc"),
+    ),
+    "grad_var": Experiment(
+        "Gradient variance",
+        "The spread of the clipped gradients of single images, summed over all parameters, on a log10 scale.",
+        ("log10_gradient_variance", "gradient_variance", "zero_gradients", "clipped_gradients"),
+    ),
+    "loss_contour": Experiment("Loss contour", "The loss around the network's parameters or around its images."),
 }
 
 METRICS = {
@@ -67,6 +95,20 @@ METRICS = {
     "misclassification_rate": MetricInfo("Misclassified", easier=1, rate=True),
     "clean_accuracy": MetricInfo("Clean accuracy", rate=True),
     "mean_iterations": MetricInfo("Mean iterations", easier=-1),
+    "accuracy_drop": MetricInfo("Accuracy drop"),
+    "success_rate_all": MetricInfo("Success rate, all images", easier=1, rate=True),
+    "clean_model_success_rate": MetricInfo("Success rate on the clean network", rate=True),
+    "cross_entropy": MetricInfo("Cross entropy", easier=-1),
+    "agreement": MetricInfo("Agreement", easier=1, rate=True),
+    "thief_accuracy": MetricInfo("Thief's accuracy", rate=True),
+    "victim_accuracy": MetricInfo("Victim's accuracy", rate=True),
+    "boundary_auc": MetricInfo("AUC, boundary distance", easier=1),
+    "boundary_auc_mirrored": MetricInfo("AUC as published", easier=1),
+    "confidence_auc": MetricInfo("AUC, confidence", easier=1),
+    "entropy_auc": MetricInfo("AUC, entropy", easier=1),
+    "loss_auc": MetricInfo("AUC, loss", easier=1),
+    "log10_gradient_variance": MetricInfo("log10 of the gradient variance"),
+    "gradient_variance": MetricInfo("Gradient variance"),
 }
 
 GROUPS = {"manual": "Manual", "nas": "NAS", "mitigated": "Mitigated", "yours": "Yours"}
