@@ -16,9 +16,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     environment, tool = settings.environment, settings.tool
     device = environment.apply()
     dataset = datasets.from_options(settings.data)
+    # All are built before the first is measured: what is missing is said at once.
+    networks = [(each, models.from_options(each, dataset).to(device)) for each in tool.networks(settings.model)]
     contours, records = {}, []
-    for options in tool.networks(settings.model):
-        model = models.from_options(options, dataset).to(device)
+    for options, model in networks:
         contour, result = tool.measure(
             model, dataset, seed=environment.seed, batch_size=settings.data.valid_batch_size, progress=environment.tqdm
         )

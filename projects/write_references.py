@@ -39,13 +39,15 @@ def files() -> dict[Path, str]:
 
 
 def _groups() -> dict[str, list[Declared]]:
-    """The options of each group, each option once."""
-    groups: dict[str, dict[str, Declared]] = {}
+    """The options of each group. One that several groups have stands with the first: its value holds for all."""
+    groups: dict[str, list[Declared]] = {}
+    seen = set()
     for command in COMMANDS:
         for each in command.common():
-            if each.group and not each.positional:
-                groups.setdefault(each.group, {}).setdefault(each.name, each)
-    return {name: [*declared.values()] for name, declared in groups.items()}
+            if each.group and not each.positional and each.name not in seen:
+                seen.add(each.name)
+                groups.setdefault(each.group, []).append(each)
+    return groups
 
 
 def _algorithms() -> dict[str, list[Declared]]:

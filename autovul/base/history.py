@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -48,6 +49,11 @@ class EpochRecord:
     seconds: float | None = None
     valid_loss: float | None = None
     valid_accuracy: float | None = None
+
+    def row(self) -> dict[str, float]:
+        """For a result's series: accuracies in percent, without what was not measured or is not finite."""
+        row = {name: value for name, value in asdict(self).items() if value is not None and math.isfinite(value)}
+        return {name: 100 * value if name.endswith("accuracy") else value for name, value in row.items()}
 
 
 @dataclass

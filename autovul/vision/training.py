@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +127,7 @@ def _result(history: History, dataset: ImageDataset, model: nn.Module, seed: int
         if diverged
         else "",
         metrics={name: Metric(*figure) for name, figure in figures.items() if figure[0] is not None},
-        series=tuple(_row(asdict(record)) for record in history.records),
+        series=tuple(record.row() for record in history.records),
         counts={"epochs": last.epoch},
         environment={"precision": history.precision},
         **describe(model),
@@ -143,9 +141,3 @@ def _percent(share: float | None) -> float | None:
 def _speed(history: History) -> float | None:
     speeds = [record.samples_per_second for record in history.records if record.samples_per_second]
     return sorted(speeds)[len(speeds) // 2] if speeds else None
-
-
-def _row(record: dict[str, Any]) -> dict[str, Any]:
-    """An epoch's figures with accuracies in percent, without what was not measured or is not finite."""
-    row = {name: value for name, value in record.items() if value is not None and math.isfinite(value)}
-    return {name: 100 * value if name.endswith("accuracy") else value for name, value in row.items()}

@@ -23,7 +23,7 @@ from autovul.vision.attacks.backdoor_batches import PoisonedBatches, TrainMode
 from autovul.vision.attacks.backdoor_losses import PoisonStep
 from autovul.vision.attacks.backdoor_measure import Measurement, measure
 from autovul.vision.attacks.base import Attack, Setup, describe, device_of
-from autovul.vision.attacks.retraining import Retraining, epoch_row
+from autovul.vision.attacks.retraining import Retraining
 from autovul.vision.datasets import ImageDataset
 from autovul.vision.datasets.splits import seeded_fraction
 from autovul.vision.marks import MarkOptions, Trigger, Watermark
@@ -133,7 +133,7 @@ class BackdoorAttack(Attack, MarkOptions):
                 after = scene.judge(victim, trigger, self.target_class)
                 before = scene.judge(model, trigger, self.target_class) if trigger is not described else before
         result = self._result(scene).replace(
-            series=tuple(epoch_row(record) for record in history.records),
+            series=tuple(record.row() for record in history.records),
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,
         )

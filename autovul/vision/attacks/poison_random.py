@@ -19,7 +19,7 @@ from autovul.base.options import OptionError, option
 from autovul.base.result import Metric, Result
 from autovul.vision.attacks.base import Attack, Setup, describe, device_of, registry
 from autovul.vision.attacks.poison_labels import FreshlyPoisonedBatches, LabelPoison
-from autovul.vision.attacks.retraining import Retraining, epoch_row
+from autovul.vision.attacks.retraining import Retraining
 from autovul.vision.datasets import ImageDataset
 from autovul.vision.models.fresh import fresh
 
@@ -202,7 +202,7 @@ def _metrics(histories: Mapping[float, History], count: int) -> dict[str, Metric
 
 def _series(histories: Mapping[float, History]) -> tuple[dict[str, Any], ...]:
     return tuple(
-        {"poison_percent": fraction, **epoch_row(record)}
+        {"poison_percent": fraction, **record.row()}
         for fraction, history in histories.items()
         for record in history.records
     )

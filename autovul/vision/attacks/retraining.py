@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import nn
 
 from autovul.base.checkpoint import digest
 from autovul.base.evaluation import Batches, Step, evaluate
-from autovul.base.history import EpochRecord, History
+from autovul.base.history import History
 from autovul.base.metrics import NonFiniteOutput
 from autovul.base.progress import Progress
 from autovul.base.trainer import Trainer
@@ -111,12 +111,6 @@ class Retraining:
 
     def _file(self, name: str) -> Path | None:
         return self.setup.folder / name if self.setup.folder is not None else None
-
-
-def epoch_row(record: EpochRecord) -> dict[str, Any]:
-    """An epoch for a record's series: accuracies in percent, without what was not measured or is not finite."""
-    row = {name: value for name, value in asdict(record).items() if value is not None and math.isfinite(value)}
-    return {name: 100 * value if name.endswith("accuracy") else value for name, value in row.items()}
 
 
 def clean_accuracy(model: nn.Module, dataset: ImageDataset, batch_size: int) -> float:

@@ -50,7 +50,9 @@ def test_grad_var_writes_a_record_for_each_seed(elsewhere, capsys):
         figures = result.metrics
         assert figures["log10_gradient_variance"].value == pytest.approx(math.log10(figures["gradient_variance"].value))
         assert figures["gradient_variance"].count == 20 == result.counts["images"]
-        assert sum(row["gradient_variance"] for row in result.series) == pytest.approx(figures["gradient_variance"].value)
+        assert sum(row["gradient_variance"] for row in result.series) == pytest.approx(
+            figures["gradient_variance"].value
+        )
         assert sum(row["parameters"] for row in result.series) == result.facts["parameters"]
     assert results[0].weights_sha256 != results[1].weights_sha256
     # A repetition is the run of its own seed, and has the same file.
@@ -157,7 +159,10 @@ def test_loss_contour_draws_networks_side_by_side(elsewhere, capsys):
     flags = [*TINY, "--compare", "drnas", "--points", "3", "--sample_num", "8"]
     assert loss_contour(flags) == 0
     results, _ = read_results([elsewhere / "data/result/loss_contour"])
-    assert sorted((result.model, result.options["model"]) for result in results) == [("darts", "darts"), ("drnas", "drnas")]
+    assert sorted((result.model, result.options["model"]) for result in results) == [
+        ("darts", "darts"),
+        ("drnas", "drnas"),
+    ]
     for result in results:
         assert result.counts["forward"] == 9 * 8
         assert set(result.files) == {"contour", "surface", "numbers"}
@@ -187,7 +192,11 @@ def test_show_genotype_draws_and_tells(elsewhere, capsys):
 
 def test_show_genotype_says_what_is_wrong(elsewhere, capsys):
     (elsewhere / "bad.yaml").write_text("normal: []")
-    for source, message in [("drans", "unknown genotype 'drans' (nearest: drnas"), ("bad.yaml", "bad.yaml"), ("no.yaml", "no.yaml")]:
+    for source, message in [
+        ("drans", "unknown genotype 'drans' (nearest: drnas"),
+        ("bad.yaml", "bad.yaml"),
+        ("no.yaml", "no.yaml"),
+    ]:
         assert show_genotype([source]) in (1, 2)
         said = capsys.readouterr().err
         assert message in said and said.count("\n") == 1

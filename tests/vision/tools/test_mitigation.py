@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,10 @@ PROGRAM = Path(__file__).parents[3] / "projects" / "generate_mitigation.py"
 def program():
     spec = importlib.util.spec_from_file_location("generate_mitigation", PROGRAM)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where pydantic looks for the names in annotations
     spec.loader.exec_module(module)
-    return module.main
+    yield module.main
+    del sys.modules[spec.name]
 
 
 @pytest.mark.parametrize(
@@ -58,9 +61,7 @@ def test_the_rules_hold_for_every_genotype(name, cells, tmp_path):
 
 
 def test_the_artifacts_generator():
-    made = mitigate(
-        genotypes.darts, deep=True, no_skip=True, cells=("normal", "reduce"), replacement="sep_conv_3x3"
-    )
+    made = mitigate(genotypes.darts, deep=True, no_skip=True, cells=("normal", "reduce"), replacement="sep_conv_3x3")
     assert made.normal[6:] == (("sep_conv_3x3", 4), ("dil_conv_3x3", 4))
     assert made.reduce == (
         ("max_pool_3x3", 0), ("max_pool_3x3", 1), ("sep_conv_3x3", 2), ("max_pool_3x3", 2),
