@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from autovul.vision import datasets, models
-from autovul.vision.attacks.art_boundary import boundary_points
 from autovul.vision.attacks.art_engine import prepare_art
-from autovul.vision.attacks.hop_skip_jump import HopSkipJump
+from autovul.vision.attacks.membership.art_boundary import boundary_points
+from autovul.vision.attacks.membership.hop_skip_jump import HopSkipJump
 from autovul.vision.attacks.victim import Victim, questioned
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from autovul.base import cli
-from autovul.base.command import Declared
-from autovul.base.option_types import show
+from autovul.base.settings.command import Declared
+from autovul.base.settings.option_types import show
 from autovul.vision.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autovul.base import config, flags, option_help
-from autovul.base.command import AlgorithmChoice, Command, Declared, builtin
+from autovul.base import config
 from autovul.base.config import Configuration, Layer
 from autovul.base.errors import Interrupted, UsageError, UserError, nearest
-from autovul.base.flags import Given
-from autovul.base.known_options import LEFT_OUT, KnownOptions
-from autovul.base.option_help import reference
 from autovul.base.options import OptionError, Options
+from autovul.base.settings import flags, option_help
+from autovul.base.settings.command import AlgorithmChoice, Command, Declared, builtin
+from autovul.base.settings.flags import Given
+from autovul.base.settings.known_options import LEFT_OUT, KnownOptions
+from autovul.base.settings.option_help import reference
 
 __all__ = ["AlgorithmChoice", "Command", "KnownOptions", "Settings", "command", "parse", "reference"]
 

@@ -13,12 +13,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from autovul.base import yaml_strict
-from autovul.base.command import Command, Declared
 from autovul.base.errors import UsageError, nearest
-from autovul.base.known_options import KnownOptions
 from autovul.base.options import OptionError
-from autovul.base.yaml_strict import Located
+from autovul.base.settings import yaml_strict
+from autovul.base.settings.command import Command, Declared
+from autovul.base.settings.known_options import KnownOptions
+from autovul.base.settings.yaml_strict import Located
 
 DEFAULT = "default"
 _SUFFIXES = (".yaml", ".yml")

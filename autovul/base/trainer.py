@@ -14,22 +14,22 @@ from torch import nn
 
 from autovul.base.environ import seed_everything
 from autovul.base.errors import UserError
-from autovul.base.evaluation import (
+from autovul.base.progress import Progress
+from autovul.base.training.evaluation import (
     Batches,
     Step,
     cross_entropy_step,
     evaluate,
 )
-from autovul.base.history import Evaluation, History
-from autovul.base.interrupt import StopRequest
-from autovul.base.optimiser import TrainedPart, build_optimiser
-from autovul.base.precision import resolve_precision
-from autovul.base.progress import Progress
-from autovul.base.state_file import StateFile
-from autovul.base.training_log import TrainingLog
-from autovul.base.training_options import TrainingOptions
-from autovul.base.training_run import Diverged, TrainingRun
-from autovul.base.training_state import TrainingState
+from autovul.base.training.history import Evaluation, History
+from autovul.base.training.interrupt import StopRequest
+from autovul.base.training.log import TrainingLog
+from autovul.base.training.optimiser import TrainedPart, build_optimiser
+from autovul.base.training.options import TrainingOptions
+from autovul.base.training.precision import resolve_precision
+from autovul.base.training.run import Diverged, TrainingRun
+from autovul.base.training.state import TrainingState
+from autovul.base.training.state_file import StateFile
 
 __all__ = ["Batches", "Evaluation", "History", "Step", "Trainer", "TrainingOptions", "cross_entropy_step", "evaluate"]
 

@@ -10,10 +10,10 @@ from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from autovul.base.evaluation import Batches, Step, cross_entropy_step, evaluation_mode
 from autovul.base.metrics import require_finite
 from autovul.base.options import Options, option
-from autovul.vision.attacks.pgd import PGD
+from autovul.base.training.evaluation import Batches, Step, cross_entropy_step, evaluation_mode
+from autovul.vision.attacks.evasion.pgd import PGD
 
 TRADES_START = 1e-3  # standard deviation of the noise that TRADES starts from, where the divergence has no gradient
 

@@ -8,7 +8,7 @@ from autovul.base import cli
 from autovul.base.cli import AlgorithmChoice, Command, KnownOptions, Settings
 from autovul.base.environ import EnvironmentOptions
 from autovul.base.options import Options, option
-from autovul.base.training_options import TrainingOptions
+from autovul.base.training.options import TrainingOptions
 from autovul.vision import attacks, datasets
 from autovul.vision.adversarial_training import AdversarialTrainingOptions
 from autovul.vision.datasets import DataOptions
@@ -63,7 +63,7 @@ COMMANDS = (
     ),
     Command(
         "poison",
-        "Train on mislabelled images and see what it costs (poison_random), or make one input misjudged (poison_basic).",
+        "Train on mislabelled images and see what it costs, or make one input misjudged (poison_basic).",
         {**_BASE, "training": TrainingOptions, "output": OutputOptions},
         algorithm=AlgorithmChoice("attack", attacks.family("poison"), "poison_random", "Which attack runs."),
         examples=(

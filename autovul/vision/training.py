@@ -11,10 +11,10 @@ from torch import nn
 from autovul.base import environ
 from autovul.base.checkpoint import digest, load_state, save_state
 from autovul.base.cli import Settings
-from autovul.base.history import History
 from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result, read_results
 from autovul.base.trainer import Trainer
+from autovul.base.training.history import History
 from autovul.vision.adversarial_training import adversarial, robust_accuracy
 from autovul.vision.attacks.base import describe
 from autovul.vision.datasets import ImageDataset

@@ -6,9 +6,9 @@ from torch import nn
 
 from autovul.base import environ
 from autovul.base.errors import UserError
-from autovul.base.history import Evaluation
 from autovul.base.result import Metric, Result
 from autovul.base.trainer import evaluate
+from autovul.base.training.history import Evaluation
 from autovul.vision.attacks.base import describe, device_of
 from autovul.vision.datasets import ImageDataset
 

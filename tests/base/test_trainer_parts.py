@@ -15,16 +15,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autovul.base import precision as precision_module
 from autovul.base import progress as progress_module
 from autovul.base.checkpoint import load_checkpoint
 from autovul.base.errors import Interrupted, UserError
-from autovul.base.precision import resolve_precision
 from autovul.base.progress import Progress, clock
-from autovul.base.running_mean import RunningMean
 from autovul.base.trainer import TrainingOptions, cross_entropy_step
-from autovul.base.training_log import TrainingLog
-from autovul.base.training_run import TrainingRun
+from autovul.base.training import precision as precision_module
+from autovul.base.training.log import TrainingLog
+from autovul.base.training.precision import resolve_precision
+from autovul.base.training.run import TrainingRun
+from autovul.base.training.running_mean import RunningMean
 from tests.base.test_trainer_resume import stop_at
 from tests.base.tiny_training import OPTIONS, Points, quiet_trainer, tiny_net
 

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autovul.base.errors import UserError
-from autovul.base.optimiser import OPTIMISERS, learning_rate
 from autovul.base.options import OptionError
 from autovul.base.trainer import TrainingOptions, cross_entropy_step, evaluate
+from autovul.base.training.optimiser import OPTIMISERS, learning_rate
 from tests.base.tiny_training import OPTIONS, Points, quiet_trainer, tiny_net
 
 

@@ -20,14 +20,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autovul.base import state_file
 from autovul.base.checkpoint import load_state
 from autovul.base.errors import Interrupted, UserError
-from autovul.base.history import History
-from autovul.base.optimiser import OPTIMISERS
 from autovul.base.progress import Progress
-from autovul.base.state_file import StateFile
 from autovul.base.trainer import TrainingOptions, cross_entropy_step
+from autovul.base.training import state_file
+from autovul.base.training.history import History
+from autovul.base.training.optimiser import OPTIMISERS
+from autovul.base.training.state_file import StateFile
 from tests.base.tiny_training import OPTIONS, Points, quiet_trainer, run, tiny_net
 
 EPOCHS, STEPS = OPTIONS.epoch, len(Points())

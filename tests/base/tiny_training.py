@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autovul.base import state_file
 from autovul.base.checkpoint import save_state
 from autovul.base.errors import Interrupted
 from autovul.base.progress import Progress
 from autovul.base.trainer import Trainer, TrainingOptions
+from autovul.base.training import state_file
 
 CLASSES = 3
 OPTIONS = TrainingOptions(epoch=5, lr=0.1, lr_scheduler=True, grad_clip=0.5, validate_interval=2)

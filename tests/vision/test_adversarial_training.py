@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from autovul.base.evaluation import cross_entropy_step
 from autovul.base.options import OptionError
 from autovul.base.progress import Progress
 from autovul.base.trainer import Trainer, TrainingOptions
+from autovul.base.training.evaluation import cross_entropy_step
 from autovul.vision.adversarial_training import AdversarialTrainingOptions, Replayed, adversarial, robust_accuracy
 from autovul.vision.datasets import ImageBatches
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from autovul.base.registry import Registry
-from autovul.vision.attacks.badnet import BadNet
+from autovul.vision.attacks.backdoor.badnet import BadNet
+from autovul.vision.attacks.backdoor.imc import IMC
+from autovul.vision.attacks.backdoor.latent_backdoor import LatentBackdoor
+from autovul.vision.attacks.backdoor.trojannn import TrojanNN
 from autovul.vision.attacks.base import Attack, registry
-from autovul.vision.attacks.imc import IMC
-from autovul.vision.attacks.knockoff import Knockoff
-from autovul.vision.attacks.latent_backdoor import LatentBackdoor
-from autovul.vision.attacks.membership import Membership
-from autovul.vision.attacks.pgd import PGD
-from autovul.vision.attacks.poison_basic import PoisonBasic
-from autovul.vision.attacks.poison_random import PoisonRandom
-from autovul.vision.attacks.trojannn import TrojanNN
+from autovul.vision.attacks.evasion.pgd import PGD
+from autovul.vision.attacks.extraction.knockoff import Knockoff
+from autovul.vision.attacks.membership.attack import Membership
+from autovul.vision.attacks.poisoning.poison_basic import PoisonBasic
+from autovul.vision.attacks.poisoning.poison_random import PoisonRandom
 
 __all__ = [
     "IMC",

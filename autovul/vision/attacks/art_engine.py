@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from autovul.base.errors import UserError
-from autovul.base.random_state import random_state, restore_random_state
+from autovul.base.training.random_state import random_state, restore_random_state
 
 
 def prepare_art() -> None:

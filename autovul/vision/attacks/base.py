@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from autovul.base.options import Options
 from autovul.base.registry import Registry
-from autovul.base.training_options import TrainingOptions
+from autovul.base.training.options import TrainingOptions
 
 if TYPE_CHECKING:
     from autovul.base.result import Result

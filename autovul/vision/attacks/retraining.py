@@ -11,12 +11,12 @@ from typing import Any
 from torch import nn
 
 from autovul.base.checkpoint import digest
-from autovul.base.evaluation import Batches, Step, evaluate
-from autovul.base.history import History
 from autovul.base.metrics import NonFiniteOutput
 from autovul.base.progress import Progress
 from autovul.base.trainer import Trainer
-from autovul.base.training_options import TrainingOptions
+from autovul.base.training.evaluation import Batches, Step, evaluate
+from autovul.base.training.history import History
+from autovul.base.training.options import TrainingOptions
 from autovul.vision.attacks.base import Attack, Setup, device_of
 from autovul.vision.datasets import Augmentation, ImageDataset
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from autovul.base import cli, config, option_help
+from autovul.base import cli, config
 from autovul.base.options import Options, option
 from autovul.base.registry import Registry
+from autovul.base.settings import option_help
 
 LAYERS = ["package", "dotted", "user", "workspace", "file"]
 

@@ -9,8 +9,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autovul.base import option_types, yaml_strict
 from autovul.base.errors import UsageError
+from autovul.base.settings import option_types, yaml_strict
 
 # PyYAML's own writer loses some line breaks and control characters, and leaves text such as 0E0 without quotes.
 PRINTABLE = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" ")).filter(

@@ -13,7 +13,7 @@ from autovul.base.options import OptionError
 from autovul.base.result import Result
 from autovul.base.trainer import TrainingOptions
 from autovul.vision import attacks, datasets, models
-from autovul.vision.attacks.backdoor_batches import PoisonedBatches
+from autovul.vision.attacks.backdoor.batches import PoisonedBatches
 from autovul.vision.attacks.base import Setup
 from autovul.vision.marks import Watermark
 from tests.vision.attacks.patches import PLAIN, make_dataset, make_network, make_trained
@@ -129,7 +129,7 @@ def test_a_killed_run_goes_on_where_it_was(dataset, trained, tmp_path, monkeypat
     attack = create("imc")
     recipe = RECIPE.model_copy(update={"epoch": 3})
     attack.run(trained, dataset, setup(folder=tmp_path / "whole", training=recipe))
-    monkeypatch.setattr("autovul.base.state_file.LARGEST_SHARE", 1e9)  # save after every epoch, however long it takes
+    monkeypatch.setattr("autovul.base.training.state_file.LARGEST_SHARE", 1e9)  # save after every epoch
     original = PoisonedBatches.epoch
 
     def dies(self, epoch, start=0):

@@ -13,11 +13,11 @@ from torch.nn import functional
 from autovul.base.errors import UsageError, UserError
 from autovul.base.metrics import NonFiniteOutput
 from autovul.vision import attacks, models
-from autovul.vision.attacks import backdoor_files
-from autovul.vision.attacks.backdoor_batches import PoisonedBatches
-from autovul.vision.attacks.backdoor_losses import FeatureStep, PoisonStep
-from autovul.vision.attacks.backdoor_measure import jaccard_of_top_half, measure
-from autovul.vision.attacks.neurons import Neurons, mean_activations
+from autovul.vision.attacks.backdoor import files as backdoor_files
+from autovul.vision.attacks.backdoor.batches import PoisonedBatches
+from autovul.vision.attacks.backdoor.losses import FeatureStep, PoisonStep
+from autovul.vision.attacks.backdoor.measure import jaccard_of_top_half, measure
+from autovul.vision.attacks.backdoor.neurons import Neurons, mean_activations
 from autovul.vision.datasets import Augmentation, to_pixels
 from autovul.vision.marks import Watermark
 from tests.vision.attacks.patches import make_dataset, make_network

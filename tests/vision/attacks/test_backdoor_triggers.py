@@ -14,11 +14,11 @@ from autovul.base.errors import UserError
 from autovul.base.options import OptionError
 from autovul.base.trainer import TrainingOptions
 from autovul.vision import attacks
-from autovul.vision.attacks import backdoor_files
-from autovul.vision.attacks.backdoor import Scene
-from autovul.vision.attacks.backdoor_batches import PoisonedBatches
+from autovul.vision.attacks.backdoor import files as backdoor_files
+from autovul.vision.attacks.backdoor.attack import Scene
+from autovul.vision.attacks.backdoor.batches import PoisonedBatches
+from autovul.vision.attacks.backdoor.latent_backdoor import as_colours, from_colours
 from autovul.vision.attacks.base import Setup
-from autovul.vision.attacks.latent_backdoor import as_colours, from_colours
 from autovul.vision.marks import Watermark
 from tests.vision.attacks.patches import PLAIN, make_dataset, make_trained
 

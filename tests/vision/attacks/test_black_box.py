@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from autovul.vision import attacks
-from autovul.vision.attacks import black_box
+from autovul.vision.attacks.evasion import black_box
 
 SHAPE = (3, 2, 2)
 SIZE = 12

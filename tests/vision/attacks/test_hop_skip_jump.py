@@ -13,7 +13,7 @@ from torch import nn
 from autovul.base.errors import UserError
 from autovul.base.metrics import NonFiniteOutput
 from autovul.vision import models
-from autovul.vision.attacks.hop_skip_jump import HopSkipJump
+from autovul.vision.attacks.membership.hop_skip_jump import HopSkipJump
 from autovul.vision.attacks.victim import Victim, questioned
 
 SHAPE = (3, 6, 6)
@@ -206,7 +206,7 @@ def test_a_network_of_the_project_is_asked_as_it_is_and_left_as_it_was(name):
 @pytest.fixture(scope="module")
 def art_points(flat):
     pytest.importorskip("art")
-    from autovul.vision.attacks.art_boundary import boundary_points
+    from autovul.vision.attacks.membership.art_boundary import boundary_points
 
     model, images, _ = flat
     images, seeds = images.repeat(2, 1, 1, 1), [*range(24)]
@@ -246,7 +246,7 @@ def test_art_follows_the_seeds(art_points):
 
 def test_art_does_not_hang_and_keeps_to_the_cap(flat):
     pytest.importorskip("art")
-    from autovul.vision.attacks.art_boundary import boundary_points
+    from autovul.vision.attacks.membership.art_boundary import boundary_points
 
     model, images, _ = flat
     with questioned(model) as victim:

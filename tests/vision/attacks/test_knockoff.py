@@ -12,11 +12,11 @@ from torch import nn
 from autovul.base.errors import UserError
 from autovul.base.metrics import NonFiniteOutput
 from autovul.base.options import OptionError
-from autovul.base.training_options import TrainingOptions
+from autovul.base.training.options import TrainingOptions
 from autovul.vision import attacks, datasets, models
-from autovul.vision.attacks.adaptive_sampling import GradientBandit, RewardScale, rewards
 from autovul.vision.attacks.base import Setup
-from autovul.vision.attacks.transfer_set import TransferSet
+from autovul.vision.attacks.extraction.adaptive_sampling import GradientBandit, RewardScale, rewards
+from autovul.vision.attacks.extraction.transfer_set import TransferSet
 from autovul.vision.datasets import ImageDataset, ImageSplit
 
 CLASSES, SHAPE = 4, (3, 6, 6)

@@ -12,8 +12,8 @@ from autovul.base.metrics import NonFiniteOutput, auc
 from autovul.base.options import OptionError
 from autovul.vision import attacks, datasets, models
 from autovul.vision.attacks.base import Setup
-from autovul.vision.attacks.membership import image_seed
-from autovul.vision.attacks.membership_scores import baseline
+from autovul.vision.attacks.membership.attack import image_seed
+from autovul.vision.attacks.membership.scores import baseline
 from autovul.vision.datasets import ImageDataset, ImageSplit
 
 NAMES = ["dark", "bright"]

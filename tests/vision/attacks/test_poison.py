@@ -18,7 +18,7 @@ from autovul.base.result import Result
 from autovul.base.trainer import Trainer, TrainingOptions
 from autovul.vision import attacks, datasets, models
 from autovul.vision.attacks.base import Setup
-from autovul.vision.attacks.poison_labels import FreshlyPoisonedBatches, LabelPoison, wrong_labels
+from autovul.vision.attacks.poisoning.labels import FreshlyPoisonedBatches, LabelPoison, wrong_labels
 from autovul.vision.datasets import ImageDataset, ImageSplit
 from autovul.vision.models.fresh import fresh
 from tests.vision.attacks.patches import PLAIN, make_dataset, make_network, make_trained
@@ -181,7 +181,7 @@ def test_the_given_model_is_not_touched(dataset):
 def test_a_killed_run_goes_on_where_it_was(dataset, tmp_path, monkeypatch):
     attack = attacks.create("poison_random", poison_percent=(0, 0.4), train_mode="batch")
     whole = attack.run(make_network(), dataset, setup(folder=tmp_path / "whole"))
-    monkeypatch.setattr("autovul.base.state_file.LARGEST_SHARE", 1e9)  # save after every epoch, however long it takes
+    monkeypatch.setattr("autovul.base.training.state_file.LARGEST_SHARE", 1e9)  # save after every epoch
     original = FreshlyPoisonedBatches.epoch
 
     def dies(self, epoch, start=0):

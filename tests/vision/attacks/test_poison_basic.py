@@ -14,7 +14,7 @@ from autovul.base.options import OptionError
 from autovul.base.trainer import Trainer, TrainingOptions
 from autovul.vision import attacks
 from autovul.vision.attacks.base import Setup
-from autovul.vision.attacks.poison_basic import BatchesWithCopies
+from autovul.vision.attacks.poisoning.poison_basic import BatchesWithCopies
 from tests.vision.attacks.patches import PLAIN, make_dataset, make_network, make_trained
 
 RECIPE = TrainingOptions(epoch=3, lr=0.05, validate_interval=1)

@@ -1,0 +1,1 @@
+"""How options become flags, files, help and values; `cli` and `config` are what others use."""

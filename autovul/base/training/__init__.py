@@ -1,0 +1,1 @@
+"""The parts of the trainer; `trainer` is what others use."""

@@ -1,0 +1,116 @@
+"""From options to a torch optimiser: which parameters are trained, by what, and at which learning rate."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from autovul.base.errors import UserError
+from autovul.base.registry import Registry
+from autovul.base.training.options import TrainingOptions
+
+UNSUITED = {"Optimizer", "LBFGS", "SparseAdam"}  # the base class; needs closures; needs sparse gradients
+FUSED = {"SGD", "Adam", "AdamW"}  # one kernel updates all parameters on CUDA
+
+OPTIMISERS: Registry[type[Optimizer]] = Registry("optimiser")
+for _name, _member in vars(torch.optim).items():
+    if inspect.isclass(_member) and issubclass(_member, Optimizer) and _name not in UNSUITED:
+        OPTIMISERS.register(_name)(_member)
+
+
+def optimiser_class(name: str) -> type[Optimizer]:
+    """The optimiser of ``torch.optim`` with this name.
+
+    Raises:
+        UnknownName: There is none (the message gives the nearest), or it cannot train a network batch by batch.
+    """
+    return OPTIMISERS.get(name)
+
+
+def build_optimiser(options: TrainingOptions, parameters: Iterable[nn.Parameter], device: torch.device) -> Optimizer:
+    """The optimiser that ``options`` describes, with all parameters in one group.
+
+    ``momentum``, ``weight_decay`` and ``nesterov`` are handed to the optimisers that take them.
+
+    Raises:
+        UserError: One of them was changed from its default and the optimiser does not take it, or the optimiser
+            refuses the parameters.
+    """
+    kind = optimiser_class(options.OptimType)
+    accepted = inspect.signature(kind).parameters
+    settings: dict[str, Any] = {"lr": options.lr}
+    for name in ("momentum", "weight_decay", "nesterov"):
+        value = getattr(options, name)
+        if name in accepted:
+            settings[name] = value
+        elif value != type(options).model_fields[name].default:
+            raise UserError(f"{options.OptimType} takes no {name} (it was set to {value!r})")
+    if device.type == "cuda" and options.OptimType in FUSED:
+        settings["fused"] = True
+    try:
+        return kind(parameters, **settings)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{options.OptimType} cannot train this model: {error}") from error
+
+
+def learning_rate(options: TrainingOptions, epoch: int) -> float:
+    """The learning rate during an epoch: ``lr``, or ``lr / 2 · (1 + cos(π · epoch / epochs))``.
+
+    Args:
+        options: ``lr``, ``lr_scheduler`` and the number of epochs.
+        epoch: Epochs already done, from 0.
+    """
+    if not options.lr_scheduler:
+        return options.lr
+    return options.lr / 2 * (1 + math.cos(math.pi * epoch / options.epoch))
+
+
+class TrainedPart:
+    """The part of a model that is trained, and the rest that stands still.
+
+    Args:
+        model: Any module; for a part it needs submodules ``features`` and ``classifier``.
+        part: ``full``; ``classifier``: that submodule; ``features``: all submodules but ``classifier``.
+
+    Raises:
+        UserError: The model has no such submodule, or nothing in the part can be trained.
+    """
+
+    def __init__(self, model: nn.Module, part: str) -> None:
+        self.model = model
+        children = dict(model.named_children())
+        if part != "full" and "classifier" not in children:
+            there = ", ".join(children) or "none"
+            raise UserError(f"parameters={part!r} needs a model with a submodule 'classifier'; there are: {there}")
+        moving = {"full": [*children], "classifier": ["classifier"], "features": [*(children.keys() - {"classifier"})]}
+        self.frozen = [child for name, child in children.items() if name not in moving[part]]
+        frozen = {id(parameter) for module in self.frozen for parameter in module.parameters()}
+        self.parameters = [p for p in model.parameters() if id(p) not in frozen and p.requires_grad]
+        if not self.parameters:
+            raise UserError(f"parameters={part!r}: the model has nothing there that can be trained")
+
+    def train(self) -> None:
+        """Training mode, but evaluation mode for what is frozen: its batch-norm statistics stay as they are."""
+        self.model.train()
+        for module in self.frozen:
+            module.eval()
+
+    @contextlib.contextmanager
+    def others_frozen(self) -> Iterator[None]:
+        """No gradients for the frozen parameters inside the block; the former flags afterwards."""
+        trained = {id(parameter) for parameter in self.parameters}
+        switched = [p for p in self.model.parameters() if p.requires_grad and id(p) not in trained]
+        for parameter in switched:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in switched:
+                parameter.requires_grad_(True)

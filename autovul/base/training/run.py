@@ -1,0 +1,242 @@
+"""One run of the training loop, from its first validation to its last checkpoint."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from autovul.base.errors import Interrupted
+from autovul.base.progress import Progress
+from autovul.base.training.evaluation import Batches, Step, count_correct, evaluate_pairs, labels_of
+from autovul.base.training.history import EpochRecord, Evaluation
+from autovul.base.training.interrupt import StopRequest
+from autovul.base.training.log import TrainingLog
+from autovul.base.training.optimiser import TrainedPart, learning_rate
+from autovul.base.training.options import TrainingOptions
+from autovul.base.training.precision import Precision
+from autovul.base.training.random_state import preserved_random_state
+from autovul.base.training.running_mean import RunningMean
+from autovul.base.training.state import TrainingState
+from autovul.base.training.state_file import StateFile
+
+STEPS_BETWEEN_READS = 50  # on an accelerator: reading the loss waits for all that is queued
+
+
+class Diverged(Exception):
+    """A value stopped being finite at this epoch and step, both from 1."""
+
+
+class _Stopped(Exception):
+    """A signal came."""
+
+
+@dataclass
+class TrainingRun:
+    """One call of `Trainer.fit`: the parts that work together, and the loop over them."""
+
+    options: TrainingOptions
+    step: Step
+    state: TrainingState
+    part: TrainedPart
+    precision: Precision
+    train: Batches
+    valid: Batches | None
+    file: StateFile
+    log: TrainingLog
+    progress: Progress
+    stop: StopRequest
+
+    def __post_init__(self) -> None:
+        self.device = self.state.device
+        self.steps_between_reads = 1 if self.device.type == "cpu" else STEPS_BETWEEN_READS
+        self.clock = time.monotonic()
+
+    def begin(self) -> None:
+        """Take up the saved state if that is asked for, and open log and display."""
+        state = self.state
+        if self.options.resume:
+            self._resume()
+        self.last_good = _snapshot(state.model)
+        self.log.begin(state.epoch, state.step)
+        event = "resume" if state.history.resumed_from else "start"
+        self.log.write(
+            event,
+            state.epoch,
+            state.step,
+            precision=self.precision.effective,
+            device=str(self.device),
+            settings=self.file.settings,
+        )
+        self.progress.start(self.options.epoch * len(self.train), state.epoch * len(self.train) + state.step)
+
+    def _resume(self) -> None:
+        state = self.state
+        if not self.file.exists():
+            self.progress.say(f"no training state at {self.file.path}: starting from scratch")
+            return
+        changed = self.file.load(state, accept_changes=self.options.resume_changed)
+        state.step = min(state.step, len(self.train))
+        state.history.resumed_from = (state.epoch, state.step)
+        where = f"after epoch {state.epoch}, step {state.step}" if state.step else f"after epoch {state.epoch}"
+        done = state.epoch >= self.options.epoch
+        self.progress.say(f"finished already: {self.file.path}" if done else f"resuming {where}")
+        if changed:
+            self.progress.say(f"options that changed: {', '.join(changed)}")
+
+    def go(self) -> None:
+        """Train to the end."""
+        if not self.state.history.records:
+            self._record(EpochRecord(0))
+        while self.state.epoch < self.options.epoch:
+            self._train_epoch()
+            self._end_epoch()
+
+    def _train_epoch(self) -> None:
+        state, title = self.state, f"epoch {self.state.epoch + 1}/{self.options.epoch}"
+        for group in state.optimiser.param_groups:
+            group["lr"] = learning_rate(self.options, state.epoch)
+        self.part.train()
+        self.clock = time.monotonic()
+        batches = self.train.epoch(state.epoch, state.step) if state.step < len(self.train) else ()
+        for x, y in batches:
+            self._train_step(_to(x, self.device), _to(y, self.device))
+            state.step += 1
+            if state.step % self.steps_between_reads == 0:
+                self._read_mean()
+            self.progress.advance(title, **self._figures())
+            if self.stop or self.file.is_due(epoch_ended=False):
+                self._check()
+                self.file.save(state)
+            if self.stop:
+                self._leave()
+        self._check()
+
+    def _train_step(self, x: Tensor, y: Any) -> None:
+        state = self.state
+        with self.precision.autocast():
+            loss, logits = self.step(state.model, x, y)
+        state.optimiser.zero_grad(set_to_none=True)
+        state.scaler.scale(loss).backward()
+        if self.options.grad_clip is not None:
+            state.scaler.unscale_(state.optimiser)
+            nn.utils.clip_grad_norm_(self.part.parameters, self.options.grad_clip)
+        state.scaler.step(state.optimiser)
+        state.scaler.update()
+        labels = labels_of(y)
+        state.mean.add(loss, count_correct(logits.detach(), labels), len(labels))
+
+    def _end_epoch(self) -> None:
+        state, mean = self.state, self.state.mean
+        record = EpochRecord(
+            epoch=state.epoch + 1,
+            lr=learning_rate(self.options, state.epoch),
+            train_loss=mean.loss,
+            train_accuracy=mean.accuracy,
+            samples_per_second=mean.count / max(mean.seconds, 1e-9),
+            seconds=mean.seconds,
+        )
+        self._record(record)
+        state.epoch, state.step, state.mean = state.epoch + 1, 0, RunningMean()
+        self.last_good = _snapshot(state.model)
+        last = state.epoch == self.options.epoch
+        if last:
+            self.log.write("end", state.epoch, best_epoch=state.history.best_epoch)
+        if last or self.stop or self.file.is_due(epoch_ended=True):
+            self.file.save(state)
+        if self.stop:
+            self._leave()
+
+    def _record(self, record: EpochRecord) -> None:
+        """Validate if it is time to, and enter the epoch into history, log and display."""
+        history, epoch = self.state.history, record.epoch
+        if self.valid is not None and (epoch % self.options.validate_interval == 0 or epoch == self.options.epoch):
+            found = self._validate()
+            record = EpochRecord(**{**asdict(record), "valid_loss": found.loss, "valid_accuracy": found.accuracy})
+            best = history.best_accuracy
+            if math.isfinite(found.loss) and (best is None or found.accuracy >= best):
+                history.best_epoch, history.best_state = epoch, _snapshot(self.state.model)
+            self.log.write("validation", epoch, **asdict(found))
+        history.records.append(record)
+        if epoch > 0:
+            figures = {name: value for name, value in asdict(record).items() if name != "epoch"}
+            self.log.write("epoch", epoch, **figures)
+        self.progress.say(_line(record, self.options.epoch), important=record.valid_loss is not None)
+
+    def _validate(self) -> Evaluation:
+        assert self.valid is not None
+        try:
+            with preserved_random_state(self.device):
+                return evaluate_pairs(self.state.model, self._until_stopped(self.valid.epoch(0)))
+        except _Stopped:
+            self.file.save(self.state)
+            self._leave()
+
+    def _until_stopped(self, pairs: Iterable[tuple[Tensor, Any]]) -> Iterator[tuple[Tensor, Any]]:
+        for pair in pairs:
+            if self.stop:
+                raise _Stopped
+            yield pair
+
+    def _figures(self) -> dict[str, str]:
+        mean = self.state.mean
+        speed = mean.count / max(mean.seconds, 1e-9)
+        return {"loss": f"{mean.loss:.4f}", "accuracy": f"{mean.accuracy:.2%}", "samples/s": f"{speed:.0f}"}
+
+    def _read_mean(self) -> None:
+        state = self.state
+        bad = state.mean.drain()
+        now = time.monotonic()
+        state.mean.seconds, self.clock = state.mean.seconds + now - self.clock, now
+        if bad is not None:
+            raise Diverged(state.epoch + 1, state.step - bad + 1)
+
+    def _check(self) -> None:
+        """Losses so far and the weights that follow from the last are finite."""
+        self._read_mean()
+        finite = [torch.isfinite(parameter).all() for parameter in self.part.parameters]
+        if not torch.stack(finite).all():
+            raise Diverged(self.state.epoch + 1, self.state.step)
+
+    def _leave(self) -> NoReturn:
+        epoch, step = self.state.epoch, self.state.step
+        self.log.write("interrupted", epoch, step)
+        where = f"at epoch {epoch + 1}, step {step}" if step else f"after epoch {epoch}"
+        kept = "continue with --resume" if self.file.path is not None else "nothing was kept"
+        raise Interrupted(f"stopped {where}; {kept}", self.stop.status)
+
+    def fall_back(self, found: Diverged) -> None:
+        """Enter the divergence and go back to the last good weights."""
+        state, (epoch, step) = self.state, found.args
+        state.model.load_state_dict(self.last_good)
+        state.history.status, state.history.diverged_at = "diverged", (epoch, step)
+        self.log.write("diverged", epoch - 1, step)
+        self.progress.say(f"diverged at epoch {epoch}, step {step}: the loss or a weight is not finite")
+
+
+def _snapshot(model: nn.Module) -> dict[str, Any]:
+    state = model.state_dict()
+    return {
+        key: value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else value for key, value in state.items()
+    }
+
+
+def _to(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    return tuple(_to(entry, device) for entry in value) if isinstance(value, (tuple, list)) else value
+
+
+def _line(record: EpochRecord, epochs: int) -> str:
+    parts = [f"epoch {record.epoch}/{epochs}"]
+    if record.train_loss is not None:
+        parts.append(f"loss {record.train_loss:.4f}  accuracy {record.train_accuracy:.2%}")
+        parts.append(f"{record.samples_per_second:.0f} samples/s")
+    if record.valid_loss is not None:
+        parts.append(f"validation: loss {record.valid_loss:.4f}  accuracy {record.valid_accuracy:.2%}")
+    return "  ".join(parts)

@@ -1,0 +1,65 @@
+"""All that a training run consists of at one moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from autovul.base.training.history import History
+from autovul.base.training.random_state import random_state, restore_random_state
+from autovul.base.training.running_mean import RunningMean
+
+
+class TrainingState:
+    """Model, optimiser, scaler, random generators, position, running sums and history of one run.
+
+    Args:
+        model: What is trained.
+        optimiser: With its parameters.
+        scaler: The loss scaler, active or not.
+        device: Where the model is.
+        extra: An object with ``state_dict`` and ``load_state_dict`` that changes during training, or anything else.
+    """
+
+    def __init__(
+        self, model: nn.Module, optimiser: Optimizer, scaler: torch.amp.GradScaler, device: torch.device, extra: object
+    ) -> None:
+        self.model, self.optimiser, self.scaler, self.device = model, optimiser, scaler, device
+        self.extra: Any = extra if hasattr(extra, "state_dict") and hasattr(extra, "load_state_dict") else None
+        self.epoch = 0  # epochs that are done, their validation included
+        self.step = 0  # steps that are done in the epoch that follows
+        self.mean = RunningMean()
+        self.history = History()
+
+    def to_plain(self) -> dict[str, Any]:
+        """Everything, as tensors and plain values."""
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict()["state"],
+            "optimiser_kind": type(self.optimiser).__name__,
+            "scaler": self.scaler.state_dict(),
+            "random": random_state(self.device),
+            "mean": self.mean.to_plain(),
+            "history": self.history.to_plain(),
+            "extra": self.extra.state_dict() if self.extra else None,
+        }
+
+    def from_plain(self, plain: dict[str, Any]) -> None:
+        """Take over what `to_plain` gave. The optimiser's hyper-parameters stay those of this run's options."""
+        self.model.load_state_dict(plain["model"])
+        if plain["optimiser_kind"] == type(self.optimiser).__name__:
+            groups = self.optimiser.state_dict()["param_groups"]
+            self.optimiser.load_state_dict({"state": plain["optimiser"], "param_groups": groups})
+        if plain["scaler"] and self.scaler.is_enabled():
+            self.scaler.load_state_dict(plain["scaler"])
+        if self.extra and plain["extra"] is not None:
+            self.extra.load_state_dict(plain["extra"])
+        self.mean.from_plain(plain["mean"])
+        self.history.from_plain(plain["history"])
+        self.epoch, self.step = plain["epoch"], plain["step"]
+        restore_random_state(plain["random"], self.device)

@@ -1,0 +1,247 @@
+"""What all backdoor attacks share: trigger, training on triggered images, measurement, files."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from autovul.base import environ
+from autovul.base.errors import UserError
+from autovul.base.options import OptionError, option
+from autovul.base.progress import Progress
+from autovul.base.result import Metric, Result
+from autovul.base.training.history import History
+from autovul.vision.attacks.backdoor import files as backdoor_files
+from autovul.vision.attacks.backdoor.batches import PoisonedBatches, TrainMode
+from autovul.vision.attacks.backdoor.losses import PoisonStep
+from autovul.vision.attacks.backdoor.measure import Measurement, measure
+from autovul.vision.attacks.base import Attack, Setup, describe, device_of
+from autovul.vision.attacks.retraining import Retraining
+from autovul.vision.datasets import ImageDataset
+from autovul.vision.datasets.splits import seeded_fraction
+from autovul.vision.marks import MarkOptions, Trigger, Watermark
+
+
+@dataclass
+class Scene:
+    """One run of a backdoor attack: what the parts of the algorithm are given, and what they have to tell.
+
+    Args:
+        model: The clean network; it stays as it is.
+        dataset: Training and validation images.
+        setup: Seed, recipe, folder.
+        metrics: Figures of the trigger's making, which join the others.
+        counts: Likewise.
+    """
+
+    model: nn.Module
+    dataset: ImageDataset
+    setup: Setup
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return device_of(self.model)
+
+    def say(self, line: str) -> None:
+        """Tell the person who watches."""
+        Progress("auto" if self.setup.progress else "off").say(line)
+
+    def judge(self, model: nn.Module, trigger: Trigger, target: int) -> Measurement:
+        """`measure` on this run's data."""
+        setup = self.setup
+        return measure(model, self.dataset, trigger, target, batch_size=setup.batch_size, seed=setup.seed)
+
+
+class BackdoorAttack(Attack, MarkOptions):
+    """An attack after which the network gives the target class to every image with the trigger.
+
+    A copy of the trained network is trained further on clean and triggered images. Subclasses say where the trigger
+    comes from (`make_trigger`), what the loss is (`make_step`) and whether the trigger changes between epochs
+    (`watch`).
+    """
+
+    experiment: ClassVar[str] = "backdoor"
+    recipe: ClassVar[Mapping[str, Any]] = {"epoch": 20, "lr": 0.01, "validate_interval": 1}
+
+    target_class: int = option(0, "The class that triggered images shall be given.", ge=0)
+    poison_percent: float = option(
+        0.01, "Triggered images, as a fraction of a batch, of the training set, or of the loss.", ge=0, le=1
+    )
+    train_mode: TrainMode = option(
+        "batch",
+        "Add triggered copies of the first images of each batch, or of a fixed part of the data set, or weigh the loss "
+        "on triggered images with poison_percent and that on clean ones with the rest.",
+    )
+    validate_only: bool = option(False, "Train nothing: load the saved attack of this name and measure it again.")
+
+    def make_trigger(self, scene: Scene, trigger: Trigger) -> Trigger:
+        """The trigger to train with; by default ``trigger``, as the options describe it."""
+        return trigger
+
+    def make_step(self, scene: Scene, victim: nn.Module, batches: PoisonedBatches, hooks: ExitStack) -> PoisonStep:
+        """The loss of a training batch; what must be taken off ``victim`` after the training goes to ``hooks``."""
+        weight = self.poison_percent if self.train_mode == "loss" else None
+        return PoisonStep(batches, weight, getattr(victim, "auxiliary_weight", 0.4))
+
+    def watch(self, scene: Scene, victim: nn.Module, batches: PoisonedBatches) -> None:
+        """A chance to set ``batches.before_epoch``."""
+
+    def run(self, model: nn.Module, dataset: ImageDataset, setup: Setup = Setup()) -> Result:
+        """Plant the backdoor into a copy of ``model`` and measure it on the validation split.
+
+        Args:
+            model: Trained, takes pixels in [0, 1] and gives logits; it is left as it was.
+            dataset: Its training split is poisoned, its validation split judges.
+            setup: The seed determines which images are poisoned, random triggers and places, and the training. With a
+                folder, network, trigger and pictures are kept there.
+
+        Returns:
+            Rates in percent, after the last epoch. ``success_rate``: triggered images of other classes that are given
+            the target class; ``success_rate_all``: the artifact's, over all images; ``clean_model_success_rate`` and
+            ``…_all``: the same for the network as it was before. ``clean_accuracy_before``, ``clean_accuracy`` and
+            their difference ``accuracy_drop`` in points. ``target_confidence``: mean on successes. ``neuron_jaccard``:
+            overlap of the most active half of the final features with and without trigger.
+
+        Raises:
+            OptionError: No such class, a mark that does not fit, or a fraction above 0 that rounds to no image.
+            UserError: ``validate_only`` and no saved attack.
+            NonFiniteOutput: A network gives NaN.
+        """
+        self._check(dataset)
+        if self.validate_only:
+            return self._validate_saved(model, dataset, setup)
+        scene = Scene(model, dataset, setup)
+        described = (
+            Watermark(data_shape=dataset.data_shape, **self._mark_options()).trigger(setup.seed).to(scene.device)
+        )
+        with environ.measure(scene.device) as cost:
+            before = scene.judge(model, described, self.target_class)
+            victim = copy.deepcopy(model).requires_grad_()
+            trigger = self.make_trigger(scene, described)
+            trigger, history = self._plant(scene, victim, trigger)
+            if history.status == "ok":
+                after = scene.judge(victim, trigger, self.target_class)
+                before = scene.judge(model, trigger, self.target_class) if trigger is not described else before
+        result = self._result(scene).replace(
+            series=tuple(record.row() for record in history.records),
+            seconds=cost.seconds,
+            peak_memory=cost.peak_memory,
+        )
+        if history.status != "ok":
+            where = "epoch {}, step {}".format(*history.diverged_at or (0, 0))
+            return result.replace(status="diverged", message=f"{where}: the loss or a weight is not finite")
+        files = self._draw(scene, trigger, after)
+        if setup.folder is not None and Retraining(self, dataset, setup).options.save:
+            base = setup.folder / backdoor_files.stem(self)
+            backdoor_files.save(base, victim, trigger, self.model_dump(mode="json", exclude={"validate_only"}))
+            files.update(weights=f"{base}.pth", trigger=f"{base}.npz")
+        Retraining(self, dataset, setup).finish(backdoor_files.stem(self))
+        return result.replace(metrics={**_metrics(before, after), **scene.metrics}, files=files)
+
+    def _plant(self, scene: Scene, victim: nn.Module, trigger: Trigger) -> tuple[Trigger, History]:
+        """Train ``victim``; gives the trigger as it is in the end."""
+        work, setup = Retraining(self, scene.dataset, scene.setup), scene.setup
+        batches = PoisonedBatches(
+            scene.dataset,
+            trigger,
+            self.target_class,
+            self.poison_percent,
+            self.train_mode,
+            setup.batch_size,
+            scene.device,
+            setup.seed,
+            work.augmentation,
+        )
+        self.watch(scene, victim, batches)
+        with ExitStack() as hooks:
+            step = self.make_step(scene, victim, batches, hooks)
+            history = work.fit(victim, batches, backdoor_files.stem(self), step=step)
+        return batches.trigger, history
+
+    def _check(self, dataset: ImageDataset) -> None:
+        if self.target_class >= dataset.num_classes:
+            raise OptionError(f"target_class must be from 0 to {dataset.num_classes - 1}, got {self.target_class}")
+        size = len(dataset.train)
+        if self.train_mode == "dataset" and self.poison_percent and not len(seeded_fraction(size, self.poison_percent)):
+            raise OptionError(
+                f"poison_percent: {self.poison_percent} of {size} training images rounds down to none; "
+                f"give 0, or at least {1 / size:.2g}"
+            )
+
+    def _mark_options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in MarkOptions.model_fields}
+
+    def _result(self, scene: Scene) -> Result:
+        poisoned = len(seeded_fraction(len(scene.dataset.train), self.poison_percent, scene.setup.seed))
+        counts = {"poisoned_images": poisoned} if self.train_mode == "dataset" else {}
+        return Result(
+            experiment=self.experiment,
+            algorithm=self.name,
+            dataset=scene.dataset.name,
+            seed=scene.setup.seed,
+            options=self.model_dump(mode="json"),
+            metrics=dict(scene.metrics),
+            counts={**counts, **scene.counts},
+            **describe(scene.model),
+        )
+
+    def _draw(self, scene: Scene, trigger: Trigger, after: Measurement) -> dict[str, str]:
+        from autovul.vision.attacks.backdoor.pictures import draw_examples, draw_trigger
+
+        folder, name = scene.setup.folder, backdoor_files.stem(self)
+        if folder is None:
+            return {}
+        paths = {"trigger picture": folder / f"{name}.png", "examples": folder / f"{name}_examples.png"}
+        draw_trigger(paths["trigger picture"], trigger)
+        draw_examples(paths["examples"], trigger, scene.dataset, after, self.target_class, scene.setup.seed)
+        return {role: str(path) for role, path in paths.items()}
+
+    def _validate_saved(self, model: nn.Module, dataset: ImageDataset, setup: Setup) -> Result:
+        """Measure the saved attack of this name; its own options stand in the record."""
+        if setup.folder is None:
+            raise UserError("validate_only needs a folder in which the attack was saved")
+        base = Path(setup.folder, backdoor_files.stem(self))
+        state, trigger, options = backdoor_files.load(base)
+        try:
+            saved = type(self)(**options)
+            victim = copy.deepcopy(model)
+            victim.load_state_dict(state)
+        except (OptionError, RuntimeError) as error:
+            raise UserError(f"{base}.pth does not fit this network: {' '.join(str(error).split())[:300]}") from None
+        if (len(trigger.mark), *trigger.size) != dataset.data_shape:
+            raise UserError(f"{base}.npz is a trigger for images of another shape than those of {dataset.name}")
+        scene = Scene(model, dataset, setup)
+        with environ.measure(scene.device) as cost:
+            before, after = (scene.judge(network, trigger, saved.target_class) for network in (model, victim))
+        return saved._result(scene).replace(
+            options={**options, "validate_only": True},
+            metrics=_metrics(before, after),
+            seconds=cost.seconds,
+            peak_memory=cost.peak_memory,
+            files=saved._draw(scene, trigger, after),
+        )
+
+
+def _metrics(before: Measurement, after: Measurement) -> dict[str, Metric]:
+    others, everything = after.count, after.count_all
+    return {
+        "success_rate": Metric(after.success, "%", others),
+        "success_rate_all": Metric(after.success_all, "%", everything),
+        "clean_model_success_rate": Metric(before.success, "%", others),
+        "clean_model_success_rate_all": Metric(before.success_all, "%", everything),
+        "clean_accuracy_before": Metric(before.accuracy, "%", everything),
+        "clean_accuracy": Metric(after.accuracy, "%", everything),
+        "accuracy_drop": Metric(before.accuracy - after.accuracy, "points", everything),
+        "target_confidence": Metric(after.confidence, "%", round(after.success * others / 100)),
+        "neuron_jaccard": Metric(after.jaccard, "", everything),
+    }

@@ -1,0 +1,197 @@
+"""Projected gradient descent, white box and black box, in the L-infinity and L2 norms."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import field_validator, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from autovul.base.options import option
+from autovul.vision.attacks.base import registry
+from autovul.vision.attacks.evasion.attack import EvasionAttack
+from autovul.vision.attacks.evasion.black_box import ESTIMATORS, LEAST_QUERIES
+from autovul.vision.attacks.evasion.perturbation import Passes, Perturbation
+
+
+@registry.register("pgd")
+class PGD(EvasionAttack):
+    r"""Projected gradient descent.
+
+    .. math:: x_{t+1} = \Pi\bigl(x_t - \alpha \, d(\nabla_x L(x_t))\bigr), \qquad
+              d(g) = \operatorname{sign}(g) \;(L_\infty) \quad\text{or}\quad g / \lVert g \rVert_2 \;(L_2)
+
+    L is the cross entropy with the target class or, untargeted, the negated cross entropy with the original class;
+    Π projects onto the ball of radius ε around the clean image and then onto [0, 1]. There is no random start.
+
+    An image stops once its stop condition holds (see `EvasionAttack`). This is read from the logits of the gradient
+    pass: a step costs one forward and one backward pass, and only the images that go on take part in the next.
+
+    Source: Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks (2018), section 2.1.
+    Deviations from the artifact: one forward pass a step in place of three; restarts work.
+    """
+
+    name: ClassVar[str] = "pgd"
+
+    pgd_alpha: float = option(
+        2 / 255,
+        "Step size; on the command line a value of at least 1 is read as /255 (L-inf only).",
+        ge=0,
+        unit="pixels",
+    )
+    pgd_eps: float = option(8 / 255, "Radius of the ball; on the command line as for --pgd_alpha.", ge=0, unit="pixels")
+    norm: Literal["inf", "2"] = option("inf", "Norm of the ball and of the step.")
+    num_restart: int = option(
+        0,
+        "Further tries, each from a random point of the ball, for the images that failed; the best try is kept.",
+        ge=0,
+    )
+    grad_method: Literal["white", "nes", "sgd", "hess", "zoo"] = option(
+        "white", "Where gradients come from: the model itself, or an estimate from queries."
+    )
+    query_num: int = option(100, "Queries a step and image for an estimated gradient.", ge=2)
+    sigma: float = option(1e-3, "Standard deviation of the noise of an estimated gradient.", gt=0, unit="pixels")
+
+    @field_validator("norm", mode="before")
+    @classmethod
+    def _norm_as_number(cls, value: Any) -> Any:
+        if value == math.inf:
+            return "inf"
+        return "2" if value == 2 else value
+
+    @model_validator(mode="after")
+    def _enough_queries(self) -> PGD:
+        if self.grad_method in ("nes", "zoo") and self.query_num % 2:
+            method = self.grad_method
+            raise ValueError(f"query_num must be even for {method}, which queries in pairs, got {self.query_num}")
+        least = LEAST_QUERIES.get(self.grad_method, 0)
+        if self.query_num < least:
+            raise ValueError(f"query_num must be at least {least} for {self.grad_method}, got {self.query_num}")
+        return self
+
+    def in_pixel_units(self) -> PGD:
+        """The attack with ε and step as the command line means them: for L-infinity, 8 is 8/255."""
+        if self.norm != "inf":
+            return self
+        scaled = {n: getattr(self, n) / 255 for n in ("pgd_alpha", "pgd_eps") if getattr(self, n) >= 1}
+        return self.model_copy(update=scaled)
+
+    def _perturb(self, model: nn.Module, images: Tensor, target: Tensor, generator: torch.Generator) -> Perturbation:
+        best = self._descend(model, images, images, target, generator)
+        for _ in range(self.num_restart):
+            again = best.iterations.eq(-1).nonzero().squeeze(1)
+            if not len(again):
+                break
+            clean = images[again]
+            start = self._project(clean + self._random_offset(clean, generator), clean)
+            best.keep_better(again, self._descend(model, clean, start, target[again], generator))
+        return best
+
+    def _descend(
+        self, model: nn.Module, clean: Tensor, start: Tensor, target: Tensor, generator: torch.Generator
+    ) -> Perturbation:
+        """One try: at most ``iteration`` steps from ``start``."""
+        result = Perturbation.begin(start, self.iteration)
+        active = torch.arange(len(clean), device=clean.device)
+        images = start
+        going: Tensor | slice
+        for step in range(self.iteration):
+            logits, images = self._look(model, images, result.passes)
+            if step == 0:
+                self._check_target(target, logits)
+            if logits is not None and self.stop_threshold is not None:
+                met = self._met(logits.detach(), target[active])
+                result.stop(active[met], images.detach()[met], logits.detach()[met], step)
+                if bool(met.all()):
+                    return result
+                going = ~met
+            else:
+                going = slice(None)  # nothing is copied, and on a GPU nothing waits for the host
+            active = active[going]
+            gradient = self._gradient(model, images, logits, going, target[active], generator, result.passes)
+            result.broken |= ~gradient.isfinite().all()
+            direction = gradient.sign() if self.norm == "inf" else gradient / _norms(gradient).clamp_min(1e-30)
+            images = self._project(images.detach()[going] - self.pgd_alpha * direction, clean[active])
+        result.images[active] = images
+        # With a stop condition the last step is judged too, and tries are compared by their final loss.
+        if self.stop_threshold is not None or self.num_restart:
+            self._judge(model, result, active, target[active])
+        return result
+
+    def _look(self, model: nn.Module, images: Tensor, passes: Passes) -> tuple[Tensor | None, Tensor]:
+        """The logits that this step's gradient and stop check share, and the images that they were computed from."""
+        if self.grad_method == "white":
+            images = images.detach().requires_grad_()
+            passes.forward += len(images)
+            return model(images), images
+        if self.stop_threshold is None:
+            return None, images
+        return self._query(model, images, passes), images
+
+    @staticmethod
+    def _check_target(target: Tensor, logits: Tensor | None) -> None:
+        if logits is not None and int(target.max()) >= logits.shape[1]:
+            raise ValueError(f"target must be from 0 to {logits.shape[1] - 1}, got {int(target.max())}")
+
+    def _query(self, model: nn.Module, images: Tensor, passes: Passes) -> Tensor:
+        passes.forward += len(images)
+        if self.grad_method != "white":
+            passes.queries += len(images)  # a black-box attacker sees whether it has succeeded only by asking
+        with torch.no_grad():
+            return model(images)
+
+    def _gradient(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        logits: Tensor | None,
+        going: Tensor | slice,
+        target: Tensor,
+        generator: torch.Generator,
+        passes: Passes,
+    ) -> Tensor:
+        if logits is not None and self.grad_method == "white":
+            passes.backward += len(target)
+            return torch.autograd.grad(self._loss(logits[going], target).sum(), images)[0][going]
+
+        def loss_of(queries: Tensor, index: Tensor) -> Tensor:
+            return self._loss(self._query(model, queries, passes), target[index])
+
+        estimate = ESTIMATORS[self.grad_method]
+        return estimate(loss_of, images[going], query_num=self.query_num, sigma=self.sigma, generator=generator)
+
+    def _judge(self, model: nn.Module, result: Perturbation, active: Tensor, target: Tensor) -> None:
+        logits = self._query(model, result.images[active], result.passes)
+        result.record(active, logits)
+        result.loss[active] = self._loss(logits, target)
+        if self.stop_threshold is not None:
+            result.iterations[active[self._met(logits, target)]] = self.iteration
+
+    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """What the attack descends, image by image."""
+        loss = functional.cross_entropy(logits, target, reduction="none")
+        return -loss if self.untargeted else loss
+
+    def _project(self, images: Tensor, clean: Tensor) -> Tensor:
+        offset = images - clean
+        if self.norm == "inf":
+            offset = offset.clamp(-self.pgd_eps, self.pgd_eps)
+        else:
+            offset = offset * (self.pgd_eps / _norms(offset).clamp_min(1e-30)).clamp_max(1.0)
+        return (clean + offset).clamp(0.0, 1.0)
+
+    def _random_offset(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """A point drawn uniformly from the ball."""
+        options: dict[str, Any] = {"generator": generator, "device": images.device, "dtype": images.dtype}
+        if self.norm == "inf":
+            return (2 * torch.rand(images.shape, **options) - 1) * self.pgd_eps
+        direction = torch.randn(images.shape, **options)
+        radius = torch.rand((len(images), 1, 1, 1), **options) ** (1 / images[0].numel())
+        return direction / _norms(direction) * radius * self.pgd_eps
+
+
+def _norms(batch: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(batch, dim=(1, 2, 3), keepdim=True)

@@ -1,0 +1,269 @@
+"""Model extraction by Knockoff nets: train a copy on a victim's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, field_validator, model_validator
+from torch import nn
+
+from autovul.base import environ
+from autovul.base.checkpoint import digest, save_state
+from autovul.base.errors import UserError
+from autovul.base.options import option
+from autovul.base.progress import Progress
+from autovul.base.result import Result
+from autovul.vision import models
+from autovul.vision.attacks.base import Attack, Setup, describe, device_of, registry
+from autovul.vision.attacks.extraction.figures import answers, compare, means
+from autovul.vision.attacks.extraction.queries import AdaptiveQueries, Pool, ask_at_random
+from autovul.vision.attacks.extraction.transfer_set import TransferSet
+from autovul.vision.attacks.retraining import Retraining
+from autovul.vision.attacks.victim import Victim, questioned
+from autovul.vision.datasets import ImageBatches
+from autovul.vision.models.fresh import fresh
+
+if TYPE_CHECKING:
+    from autovul.vision.datasets import ImageDataset
+
+Budget = Annotated[int, Field(ge=1)]
+
+
+@registry.register("knockoff")
+class Knockoff(Attack):
+    r"""Knockoff nets: images are sent to the victim, and a fresh network, the thief, learns its answers.
+
+    Measured over the validation split: :math:`-\sum_k p_k \log q_k`, the mean cross entropy between the victim's
+    probabilities p and the thief's q, in nats; the smaller, the better the copy.
+
+    With several budgets the victim is asked once, for the largest; a smaller budget's transfer set is the beginning
+    of a larger one's, and every thief begins with the same weights. The thief's weights and order of batches are drawn
+    from seeds of their own: with the run's seed they would be those that the victim began with.
+
+    Source: Orekondy et al., Knockoff Nets (arXiv 1812.02766). Deviations from the artifact: soft answers are
+    probabilities, never logits; agreement and accuracy stand beside the cross entropy.
+    """
+
+    experiment: ClassVar[str] = "extraction"
+    name: ClassVar[str] = "knockoff"
+    recipe: ClassVar[Mapping[str, Any]] = {"epoch": 25, "lr": 0.025, "validate_interval": 25}
+
+    nb_stolen: tuple[Budget, ...] = option(
+        (5000,), "Query budgets: one number or several, a thief for each.", min_length=1, unit="queries"
+    )
+    sampling: Literal["random", "adaptive"] = option(
+        "random", "Which images are sent: random ones, or from the classes that taught most so far."
+    )
+    label_mode: Literal["hard", "soft"] = option(
+        "hard", "What the victim answers: its class (hard, as published) or its probabilities (soft)."
+    )
+    augment: Literal["once", "anew", "none"] = option(
+        "once", "Vary the images: once, before they are sent (as published); anew in each epoch, the answer kept; none."
+    )
+    tmodel: str | None = option(None, "The thief's network; none: the victim's architecture.")
+    tmodel_arch: str | None = option(None, "The thief's genotype, with --tmodel darts.")
+    adaptive_round: int = option(
+        100, "Adaptive: queries between two updates of the network that judges them.", ge=2, unit="queries"
+    )
+    engine: Literal["native", "art"] = option("native", "Who asks and trains: autovul, or ART's KnockoffNets.")
+    export_transfer: str | None = option(None, "Write the transfer set to this .npz file.", min_length=1)
+    transfer_set: str | None = option(
+        None, "Learn from this transfer set and send no images to the victim.", min_length=1
+    )
+    query_batch: int | None = option(None, "Queries in one forward pass; none: as many as memory allows.", ge=1)
+
+    @field_validator("nb_stolen", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Knockoff:
+        if len(set(self.nb_stolen)) < len(self.nb_stolen):
+            raise ValueError(f"nb_stolen names a budget twice: {', '.join(map(str, self.nb_stolen))}")
+        if self.tmodel_arch is not None and self.tmodel not in (None, "darts"):
+            raise ValueError(f"tmodel_arch goes with --tmodel darts, got --tmodel {self.tmodel}")
+        if self.engine == "art" and (self.augment == "anew" or self.sampling == "adaptive"):
+            raise ValueError("engine art takes augment once or none and sampling random")
+        if self.transfer_set is not None and self.sampling == "adaptive":
+            raise ValueError("sampling: with transfer_set nothing is sampled")
+        return self
+
+    def run(self, model: nn.Module, dataset: ImageDataset, setup: Setup = Setup()) -> Result:
+        """Ask the victim, train a thief for each budget, and compare them over the validation split.
+
+        Args:
+            model: The victim; takes pixels in [0, 1] and gives logits.
+            dataset: Its training images are the attacker's pool; its validation images judge.
+            setup: ``training`` is the thief's recipe; a ``folder`` gets the thieves' weights and logs.
+
+        Returns:
+            ``cross_entropy`` (nats), ``agreement`` and ``thief_accuracy`` (%), each the mean over the budgets, with a
+            row for each budget in ``series``; ``victim_accuracy``; ``queries``, those of the largest budget. If a
+            thief diverges, the status says so and no mean is given.
+
+        Raises:
+            UserError: A budget exceeds the pool or the transfer set.
+            NonFiniteOutput: The victim gave NaN.
+        """
+        device = device_of(model)
+        with environ.measure(device, "queries") as asking, questioned(model, self.query_batch) as victim:
+            clean = answers(victim, dataset.valid)
+            transfer = self._transfer(model, victim, dataset, setup)
+        rows: list[dict[str, Any]] = []
+        files, message = {}, ""
+        with environ.measure(device, "training") as training:
+            for budget in self._budgets(len(transfer)):
+                thief, diverged = self.steal(model, transfer.head(budget), dataset, setup)
+                if diverged:
+                    message = f"the thief with {budget} queries diverged: its loss or a weight is not finite"
+                    break
+                with questioned(thief, self.query_batch) as copy:
+                    rows.append({"budget": budget, **compare(clean, answers(copy, dataset.valid), dataset.valid)})
+                files.update(self._save(thief, budget, setup))
+        self._finish(dataset, setup)
+        return Result(
+            experiment=self.experiment,
+            algorithm=self.name,
+            dataset=dataset.name,
+            seed=setup.seed,
+            status="diverged" if message else "ok",
+            message=message,
+            options=self.model_dump(),
+            metrics={} if message else means(rows, clean, dataset.valid, len(transfer)),
+            series=tuple(rows),
+            counts={"queries": 0 if self.transfer_set else len(transfer), "forward": victim.forward},
+            seconds={**asking.seconds, **training.seconds},
+            peak_memory=training.peak_memory,
+            files=files,
+            **describe(model),
+        )
+
+    def query(self, model: nn.Module, dataset: ImageDataset, setup: Setup = Setup()) -> TransferSet:
+        """Only ask the victim: the transfer set of the largest budget.
+
+        Args:
+            model, dataset, setup: As for `run`.
+        """
+        with questioned(model, self.query_batch) as victim:
+            return self._query(model, victim, dataset, setup)
+
+    def steal(
+        self, model: nn.Module, transfer: TransferSet, dataset: ImageDataset, setup: Setup = Setup()
+    ) -> tuple[nn.Module, bool]:
+        """Only train a thief.
+
+        Args:
+            model: The victim, for its architecture; it is not asked.
+            transfer: What the thief learns from.
+            dataset, setup: As for `run`.
+
+        Returns:
+            The thief, on the victim's device and in eval mode, and whether its training diverged.
+        """
+        thief = self._fresh(model, dataset, setup.seed).to(device_of(model))
+        retraining = self._retraining(dataset, setup)
+        if self.engine == "art":
+            from autovul.vision.attacks.extraction.art_thief import train_thief
+
+            return thief, not train_thief(thief, transfer, dataset, retraining.options, retraining.setup)
+        vary = retraining.augmentation if self.augment == "anew" else None
+        batches = ImageBatches(
+            transfer.images,
+            transfer.answers,
+            setup.batch_size,
+            device_of(thief),
+            seed=retraining.setup.seed,
+            augment=vary,
+        )
+        learnt = {"images": transfer.images, "answers": transfer.answers}
+        history = retraining.fit(thief, batches, _stem(len(transfer)), identity={"transfer": digest(learnt)})
+        return thief, history.status != "ok"
+
+    def _transfer(self, model: nn.Module, victim: Victim, dataset: ImageDataset, setup: Setup) -> TransferSet:
+        """The largest budget's transfer set: from the victim or from a file."""
+        if self.transfer_set is None:
+            transfer = self._query(model, victim, dataset, setup)
+        else:
+            transfer = self._loaded(Path(self.transfer_set), dataset)
+        if self.export_transfer is not None:
+            transfer.save(self.export_transfer)
+        return transfer
+
+    def _query(self, model: nn.Module, victim: Victim, dataset: ImageDataset, setup: Setup) -> TransferSet:
+        budget = self._budgets(len(dataset.train))[-1]
+        retraining = self._retraining(dataset, setup)
+        pool = Pool(dataset.train, setup.seed, retraining.augmentation if self.augment == "once" else None)
+        if self.sampling == "random":
+            return ask_at_random(victim, pool, budget, self.label_mode)
+        scout, seed = self._fresh(model, dataset, setup.seed).to(victim.device), retraining.setup.seed
+        queries = AdaptiveQueries(pool, seed, scout, retraining.options, setup.batch_size, self.adaptive_round)
+        show = Progress("auto" if setup.progress else "off")
+        show.start(-(-budget // self.adaptive_round), done=0)
+        try:
+            return queries.ask(victim, budget, self.label_mode, partial(show.advance, "adaptive queries"))
+        finally:
+            show.close()
+
+    def _loaded(self, path: Path, dataset: ImageDataset) -> TransferSet:
+        transfer = TransferSet.load(path)
+        if transfer.label_mode == "hard" and self.label_mode == "soft":
+            raise UserError(
+                f"{path} holds classes alone; soft labels need probabilities: export them with --label_mode soft"
+            )
+        if transfer.images.shape[1:] != dataset.data_shape:
+            found, wanted = tuple(transfer.images.shape[1:]), dataset.data_shape
+            raise UserError(f"{path} holds images of shape {found}, those of {dataset.name} are {wanted}")
+        if (classes := transfer.classes()) > dataset.num_classes:
+            raise UserError(f"{path} holds answers of {classes} classes, {dataset.name} has {dataset.num_classes}")
+        return transfer.hardened() if self.label_mode == "hard" else transfer
+
+    def _budgets(self, available: int) -> list[int]:
+        """The budgets in ascending order; a default that is too large takes what there is."""
+        largest = max(self.nb_stolen)
+        if largest <= available:
+            return sorted(self.nb_stolen)
+        if "nb_stolen" not in self.model_fields_set:
+            return [available]
+        where = self.transfer_set or "the training set"
+        raise UserError(f"nb_stolen: {largest} queries wanted, {available} images in {where}")
+
+    def _fresh(self, model: nn.Module, dataset: ImageDataset, seed: int) -> nn.Module:
+        """The thief before training."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(thief_seed(seed))
+            if self.tmodel is None and self.tmodel_arch is None:
+                thief = fresh(model)
+            else:
+                thief = models.create(self.tmodel or "darts", model_arch=self.tmodel_arch, dataset=dataset)
+        # A victim may be frozen, and a copy of its architecture then is too.
+        return thief.requires_grad_(True)
+
+    def _retraining(self, dataset: ImageDataset, setup: Setup) -> Retraining:
+        return Retraining(self, dataset, replace(setup, seed=thief_seed(setup.seed)))
+
+    def _save(self, thief: nn.Module, budget: int, setup: Setup) -> dict[str, str]:
+        if setup.folder is None or (setup.training is not None and not setup.training.save):
+            return {}
+        path = setup.folder / f"{_stem(budget)}.pth"
+        save_state(path, thief.state_dict())
+        return {f"thief with {budget} queries": str(path)}
+
+    def _finish(self, dataset: ImageDataset, setup: Setup) -> None:
+        for budget in self.nb_stolen:
+            self._retraining(dataset, setup).finish(_stem(budget))
+
+
+def thief_seed(seed: int) -> int:
+    """The seed of the thief's weights and batches; with the run's own they would be those the victim began with."""
+    return int(np.random.SeedSequence(seed, spawn_key=(1,)).generate_state(1)[0])
+
+
+def _stem(budget: int) -> str:
+    return f"thief_{budget}"

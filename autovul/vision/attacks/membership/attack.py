@@ -1,0 +1,196 @@
+"""Membership inference: was an image part of the training set?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import field_validator, model_validator
+from torch import Tensor, nn
+
+from autovul.base import environ
+from autovul.base.errors import UserError
+from autovul.base.options import option
+from autovul.base.progress import Progress
+from autovul.base.result import Result
+from autovul.vision.attacks.base import Attack, Setup, describe, device_of, registry
+from autovul.vision.attacks.membership.hop_skip_jump import BoundaryPoints, HopSkipJump
+from autovul.vision.attacks.membership.outcome import Outcome, Searched
+from autovul.vision.attacks.membership.sample import Sample, SampleRule
+from autovul.vision.attacks.membership.scores import Score, baseline
+from autovul.vision.attacks.victim import Victim, questioned
+from autovul.vision.datasets import Augmentation
+
+if TYPE_CHECKING:
+    from autovul.vision.datasets import ImageDataset
+
+Method = Literal["boundary", "confidence", "entropy", "loss"]
+FILTERS = {"published": (False, True), "none": (False, False), "both": (True, True)}
+
+
+@registry.register("membership")
+class Membership(Attack):
+    r"""Label-only membership inference by the distance to the decision boundary, and three simple baselines beside it.
+
+    The score of an image x is :math:`\lVert x' - x \rVert_\infty`, with x′ the point of another class that
+    `HopSkipJump` finds near it. Members are thought to be farther from the boundary. Images that the network gets
+    wrong are measured as the others are, by the distance to leaving the class that it says; or they score 0.
+
+    Source: Choquette-Choo et al., Label-Only Membership Inference Attacks (arXiv 2007.14321), section 4.2; sample and
+    options after the artifact. Deviations from it: members are not cropped and mirrored (an option), images for which
+    no other class is found are kept out instead of scoring 0, and the boundary attack ends with a binary search.
+    """
+
+    experiment: ClassVar[str] = "membership"
+    name: ClassVar[str] = "membership"
+
+    method: tuple[Method, ...] = option(
+        ("boundary", "confidence", "entropy", "loss"), "Scores to compare; all but boundary cost one query an image.",
+        min_length=1,
+    )  # fmt: skip
+    sample_num: int = option(50, "Members to try, and as many non-members.", ge=1)
+    sample_seed: int = option(30, "Seed of the choice of images.", ge=0, le=2**32 - 1)
+    confidence_band: tuple[float, float] = option(
+        (0.999, 0.99999), "Least and greatest top confidence of the images that pass the filter."
+    )
+    confidence_filter: Literal["published", "none", "both"] = option(
+        "published", "Whom the filter applies to: published (non-members alone), none, or both sides."
+    )
+    augment_members: bool = option(False, "Crop and mirror members at random first, as the artifact does.")
+    misclassified: Literal["keep", "zero"] = option(
+        "keep", "Images that the network gets wrong: keep (distance to leaving what it says) or zero (score 0)."
+    )
+    engine: Literal["native", "art"] = option("native", "Who searches the boundary: autovul, or ART image by image.")
+    max_iter: int = option(10, "Iterations of the boundary search.", ge=0)
+    max_eval: int = option(100, "Queries of one gradient estimate, at most.", ge=1)
+    init_eval: int = option(25, "Queries of the first gradient estimate.", ge=1)
+    init_size: int = option(50, "Random images tried as a start.", ge=1)
+    max_queries: int = option(2000, "Queries an image, at most; then the point that it has by then counts.", ge=1)
+    closing_search: bool = option(True, "End with a binary search, as the paper does and ART does not.")
+    query_batch: int | None = option(None, "Queries in one forward pass; none: as many as memory allows.", ge=1)
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Membership:
+        low, high = self.confidence_band
+        if not 0 <= low < high <= 1:
+            raise ValueError(f"confidence_band must be two numbers with 0 <= low < high <= 1, got {low},{high}")
+        if len(set(self.method)) < len(self.method):
+            raise ValueError(f"method names one twice: {', '.join(self.method)}")
+        if self.init_eval > self.max_eval:
+            raise ValueError(f"init_eval must be at most max_eval ({self.max_eval}), got {self.init_eval}")
+        return self
+
+    def run(self, model: nn.Module, dataset: ImageDataset, setup: Setup = Setup()) -> Result:
+        """Try every method on members and non-members.
+
+        Args:
+            model: Takes pixels in [0, 1] and gives logits.
+            dataset: Its training images are the members, its validation images the non-members.
+            setup: ``seed`` seeds the searches and the bootstrap; a ``folder`` gets ``roc.png`` and ``scores.npz``.
+
+        Returns:
+            For each method ``{method}_auc`` with members positive, its 95 % bootstrap interval (``_low``, ``_high``),
+            the published ``_mirrored`` one (the larger of AUC and 1 − AUC) and the true positive rate at 1 % false
+            positives (None below 100 non-members). For the boundary also median distances of both sides.
+
+        Raises:
+            UserError: Too few images pass the filter, or for too few a point of another class was found.
+            NonFiniteOutput: The model gave NaN.
+        """
+        device = device_of(model)
+        with environ.measure(device) as cost, questioned(model, self.query_batch) as victim:
+            sample = self._rule().draw(victim, dataset, self._variation(dataset), setup.seed)
+            logits = victim.logits(sample.images)
+            predicted = logits.argmax(1).cpu()
+            searched = self._search(victim, sample, predicted, setup) if "boundary" in self.method else None
+            everyone = torch.ones_like(sample.member)
+            scores = [
+                Score("boundary", searched.linf, searched.found)
+                if searched is not None and method == "boundary"
+                else Score(method, baseline(method, logits, sample.labels), everyone)
+                for method in self.method
+            ]
+            outcome = Outcome(sample, predicted, scores, searched, setup.seed)
+            metrics = outcome.metrics()
+        return Result(
+            experiment=self.experiment,
+            algorithm=self.name,
+            dataset=dataset.name,
+            seed=setup.seed,
+            options=self.model_dump(),
+            metrics=metrics,
+            series=outcome.series,
+            counts={**outcome.counts(), "forward": victim.forward},
+            seconds=cost.seconds,
+            peak_memory=cost.peak_memory,
+            files=outcome.write(setup.folder) if setup.folder is not None else {},
+            **describe(model),
+        )
+
+    def search(self) -> HopSkipJump:
+        """The boundary search by these options."""
+        names = ("max_iter", "max_eval", "init_eval", "init_size", "closing_search")
+        # One query of each image is spent on the class that its search starts from.
+        return HopSkipJump(**{name: getattr(self, name) for name in names}, max_queries=self.max_queries - 1)
+
+    def _rule(self) -> SampleRule:
+        exact = "sample_num" in self.model_fields_set
+        filtered = FILTERS[self.confidence_filter]
+        return SampleRule(self.sample_num, exact, self.confidence_band, filtered, self.sample_seed)
+
+    def _variation(self, dataset: ImageDataset) -> Augmentation | None:
+        return Augmentation(flip=dataset.flip) if self.augment_members else None
+
+    def _search(self, victim: Victim, sample: Sample, predicted: Tensor, setup: Setup) -> Searched:
+        """Search the boundary near each image (near the correctly classified ones, if the others score 0)."""
+        wrong = predicted != sample.labels
+        wanted = torch.ones_like(wrong) if self.misclassified == "keep" else ~wrong
+        count = len(wrong)
+        queries = torch.ones(count, dtype=torch.int64)
+        found = Searched(
+            torch.zeros(count), torch.zeros(count), torch.ones_like(wrong), torch.zeros_like(wrong), queries
+        )
+        groups = wanted.nonzero().squeeze(1).split(victim.batch)
+        show = Progress("auto" if setup.progress else "off")
+        show.start(len(groups) * self.max_iter if self.engine == "native" else int(wanted.sum()), done=0)
+        for index in groups:
+            seeds = [image_seed(setup.seed, bool(sample.member[i]), int(sample.index[i])) for i in index.tolist()]
+            images, tick = sample.images[index], partial(show.advance, "boundary search")
+            points = self._engine()(self.search(), victim, images, predicted[index], seeds, tick)
+            offset = (points.images.cpu() - images).flatten(1)
+            found.l2[index], found.linf[index] = torch.linalg.vector_norm(offset, dim=1), offset.abs().amax(1)
+            found.found[index], found.capped[index] = points.found.cpu(), points.capped.cpu()
+            queries[index] += points.queries.cpu()
+        show.close()
+        self._require_two(found.found, sample.member)
+        return found
+
+    def _engine(self) -> Callable[..., BoundaryPoints]:
+        if self.engine == "native":
+            return HopSkipJump.run
+        from autovul.vision.attacks.membership.art_boundary import boundary_points
+
+        return boundary_points
+
+    def _require_two(self, found: Tensor, member: Tensor) -> None:
+        for name, side in (("members", member), ("non-members", ~member)):
+            if int((found & side).sum()) < 2:
+                raise UserError(
+                    f"boundary: no random image of another class was found for {int((~found & side).sum())} of "
+                    f"{int(side.sum())} {name}: raise --init_size (now {self.init_size}), or leave boundary out of "
+                    "--method"
+                )
+
+
+def image_seed(seed: int, member: bool, index: int) -> int:
+    """The seed of one image's search: the same in whatever sample the image occurs."""
+    state = np.random.SeedSequence(seed, spawn_key=(int(member), index)).generate_state(1, np.uint64)
+    return int(state[0])
