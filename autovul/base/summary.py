@@ -20,7 +20,7 @@ def summary(result: Result, *, color: bool = False, verbose: bool = False) -> st
     lines = [f"{BOLD}{title}{PLAIN}" if color else title]
     if result.status != "ok":
         lines.append(f"  {result.status}: {result.message}")
-    width = max((len(name) for name in result.metrics), default=0)
+    width = max(len(name) for name in ("network", *result.metrics, *result.files))
     for name, metric in result.metrics.items():
         lines.append(f"  {name.replace('_', ' '):<{width}}  {figure(metric)}")
     size = [f"{result.facts[name]:,} {name.replace('_', ' ')}" for name in ("parameters",) if name in result.facts]

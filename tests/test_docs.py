@@ -1,0 +1,60 @@
+"""Pages that lead nowhere, and code in them that does not run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from autovul.vision import attacks, models
+from autovul.vision.models.registry import networks
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page):
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert not missing
+
+
+def test_commands_that_the_readme_names_exist():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"python -m autovul\.(\w+)", text))
+    assert named
+    assert all((ROOT / "autovul" / f"{command}.py").exists() for command in named)
+
+
+@pytest.fixture
+def extending(monkeypatch):
+    """The examples of docs/extending.md, run with the names that their files would import."""
+    from torch import nn
+
+    from autovul.base.options import option
+    from autovul.vision.attacks.base import registry
+    from autovul.vision.attacks.evasion.attack import EvasionAttack
+    from autovul.vision.attacks.evasion.perturbation import Perturbation
+    from autovul.vision.models.registry import Parts, register
+
+    for table in (networks, registry):
+        monkeypatch.setattr(table, "_entries", dict(table._entries))
+    names = {"torch": torch, "nn": nn, "option": option, "registry": registry, "EvasionAttack": EvasionAttack,
+             "Perturbation": Perturbation, "Parts": Parts, "register": register}  # fmt: skip
+    text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    for code in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
+        exec("from typing import ClassVar\n" + code, names)
+
+
+def test_the_examples_of_extending_work(extending):
+    model = models.create("tiny", width=0.5)
+    assert model.name == "tiny"
+    images = torch.rand(4, 3, 32, 32)
+    assert model(images).shape == (4, 10)
+    noise = attacks.create("noise", size=0.1)
+    noisy, iterations = noise.perturb(model, images, torch.zeros(4, dtype=torch.int64))
+    assert 0.05 < (noisy - images).abs().max() <= 0.1 + 1e-6
+    assert iterations.tolist() == [-1] * 4
