@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def draw_contours(path: Path, contours: Mapping[str, LossContour]) -> None:
     levels = np.linspace(low, high, LEVELS + 1)
     rows, columns = _layout(len(contours))
     figure = Figure(figsize=(3.1 * columns + 1.2, 3.3 * rows + 0.9), layout="constrained")
-    figure.suptitle(f"{_title(contours)}\n", fontsize=10)
+    figure.suptitle(f"{_title(contours, columns)}\n", fontsize=10)
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     filled = None
     for ax, (name, contour) in zip(axes.flat, contours.items(), strict=False):
@@ -81,7 +82,7 @@ def draw_surfaces(path: Path, contours: Mapping[str, LossContour]) -> None:
         ax.view_init(elev=28, azim=-55)
     for ax in axes.flat[len(contours) :]:
         ax.remove()
-    figure.suptitle(f"{_title(contours)} [nats]", fontsize=10)
+    figure.suptitle(_title(contours, columns, " [nats]"), fontsize=10)
     _save(figure, path)
 
 
@@ -96,10 +97,11 @@ def _layout(count: int) -> tuple[int, int]:
     return -(-count // columns), columns
 
 
-def _title(contours: Mapping[str, LossContour]) -> str:
+def _title(contours: Mapping[str, LossContour], columns: int, unit: str = "") -> str:
     contour = next(iter(contours.values()))
     what = "first convolution's weights" if contour.space == "parameter" else "input"
-    return f"Loss around the {what}, mean over {contour.samples} images"
+    title = f"Loss around the {what}, mean over {contour.samples} images{unit}"
+    return textwrap.fill(title, 40 * columns)  # about what a column's width holds
 
 
 def _save(figure: Any, path: Path) -> None:
