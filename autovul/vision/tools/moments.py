@@ -47,10 +47,15 @@ class Moments:
         # A product with ones is the fastest sum over the first dimension.
         mean = ones.div(group) @ rows
         squares = (ones @ rows.sub_(mean).square_()).view(shape)
-        old = place(self._mean)
-        delta = mean.view(shape).sub_(old)
-        old.add_(delta, alpha=group / total)
-        place(self._squares).add_(squares.add_(delta.square_(), alpha=self.count * group / total))
+        mean = mean.view(shape)
+        old_mean, old_squares = place(self._mean), place(self._squares)
+        if not self.count:  # nothing to merge with, and no need to read the zeros
+            old_mean.copy_(mean)
+            old_squares.copy_(squares)
+            return
+        delta = mean.sub_(old_mean)
+        old_mean.add_(delta, alpha=group / total)
+        old_squares.add_(squares.add_(delta.square_(), alpha=self.count * group / total))
 
     def advance(self, group: int) -> None:
         """Count the group of samples whose blocks were all added."""

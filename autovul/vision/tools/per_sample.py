@@ -142,13 +142,13 @@ def _agrees(method: Callable[..., BatchGradients], model: nn.Module, images: Ten
 
 
 def _whole(gradients: BatchGradients, model: nn.Module, count: int) -> dict[str, Tensor]:
-    """(N, entries) for each parameter; zeros where there is no gradient."""
+    """(N, entries) for each parameter, sorted, as a layer orders them in its own way; 0 where there is no gradient."""
     whole = {name: p.new_zeros(count, p.numel()) for name, p in model.named_parameters()}
     like = next(model.parameters())
     for name, place, block in gradients.blocks(torch.ones(count, dtype=like.dtype, device=like.device)):
         for row, entries in zip(whole[name], block, strict=True):
             place(row).copy_(entries)
-    return whole
+    return {name: entries.sort(dim=1).values for name, entries in whole.items()}
 
 
 def _owners(model: nn.Module) -> dict[str, nn.Module]:

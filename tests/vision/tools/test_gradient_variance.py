@@ -325,7 +325,6 @@ def test_moments_do_not_cancel():
 
 
 def test_gradients_of_single_images_are_those_of_autograd(small_batch):
-    """A permutation of entries would keep the norms; the blocks must land where they belong."""
     images, labels = small_batch
     model = small_net().eval()
     with untouched(model), torch.enable_grad():
