@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from operator import itemgetter
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -13,94 +12,10 @@ from torch.nn.grad import conv2d_weight
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
 
-from autovul.vision.tools.moments import Place
-
-# Floats of a block that the moments are computed of at once: it should stay in a core's cache.
-BLOCK = 2**19
-MIN_WIDTH = 16  # columns; a narrower product is slower than what the cache saves
+from autovul.vision.tools.sample_gradients import Plain, Product, Projected, SampleGradients
+from autovul.vision.utils.model_archs.bit import WeightStandardization
 
 KNOWN = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
-
-Block = tuple[str, Place, Tensor]
-
-
-class SampleGradients(Protocol):
-    """The gradients of a layer's parameters for each image of a batch."""
-
-    def squared_norms(self) -> Tensor:
-        """(N,): the sum of squares over the layer's parameters, in the most exact type that the device has."""
-        ...
-
-    def blocks(self, scale: Tensor) -> Iterator[Block]:
-        """Parameter, which of its entries, and their gradients (N, …) times ``scale`` (N,), until all have come.
-
-        A layer may order a parameter's entries in its own way, always the same.
-        """
-        ...
-
-
-class Plain:
-    """Gradients that are kept.
-
-    Args:
-        gradients: (N, entries) for each parameter.
-    """
-
-    def __init__(self, gradients: Mapping[str, Tensor]) -> None:
-        self._gradients = gradients
-
-    def squared_norms(self) -> Tensor:
-        norms = [torch.linalg.vector_norm(gradient, dim=1) for gradient in self._gradients.values()]
-        return torch.stack(norms).to(widest(norms[0].device)).square().sum(0)
-
-    def blocks(self, scale: Tensor) -> Iterator[Block]:
-        width = max(1, BLOCK // len(scale))
-        for name, gradient in self._gradients.items():
-            for start in range(0, gradient.shape[1], width):
-                columns = slice(start, start + width)
-                yield name, itemgetter(columns), gradient[:, columns] * scale.to(gradient.dtype)[:, None]
-
-
-class Product:
-    r"""Gradients G = D · A that are only formed block by block: those of a wide layer that sees few positions.
-
-    .. math:: \lVert D A \rVert^2 = \sum_{t,u} (D^\top D)_{tu} (A A^\top)_{tu}
-
-    so that even their norm needs no G, which is what would cost memory.
-
-    Source: Goodfellow, Efficient Per-Example Gradient Computations (arXiv 1510.01799), for one position; Li et al.,
-    Large Language Models Can Be Strong Differentially Private Learners (arXiv 2110.05679), section 4, for several.
-
-    Args:
-        parameter: Its name.
-        outer: D, (N, outputs, positions): the gradients with respect to the layer's output.
-        inner: A, (N, positions, inputs): what the layer's weights multiply at each position.
-    """
-
-    def __init__(self, parameter: str, outer: Tensor, inner: Tensor) -> None:
-        self._parameter, self._outer, self._inner = parameter, outer, inner
-
-    def squared_norms(self) -> Tensor:
-        outer = self._outer.transpose(1, 2) @ self._outer
-        inner = self._inner @ self._inner.transpose(1, 2)
-        return (outer.to(widest(outer.device)) * inner).sum((1, 2)).clamp_min(0)
-
-    def blocks(self, scale: Tensor) -> Iterator[Block]:
-        outer = self._outer * scale.to(self._outer.dtype)[:, None, None]
-        outputs, inputs = outer.shape[1], self._inner.shape[2]
-        width = max(MIN_WIDTH, BLOCK // (len(scale) * outputs))
-        for start in range(0, inputs, width):
-            columns = slice(start, start + width)
-            yield self._parameter, _columns_of(inputs, columns), outer @ self._inner[:, :, columns]
-
-
-def _columns_of(inputs: int, columns: slice) -> Place:
-    return lambda flat: flat.view(-1, inputs)[:, columns]
-
-
-def widest(device: torch.device) -> torch.dtype:
-    """The most exact floating-point type that a device has."""
-    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def supports(module: nn.Module) -> bool:
@@ -110,7 +25,8 @@ def supports(module: nn.Module) -> bool:
         return False
     if parametrize.is_parametrized(module):
         chains = cast(nn.ModuleDict, module.parametrizations)
-        return kind is nn.Conv2d and [*chains] == ["weight"] and hasattr(chains["weight"], "original")
+        steps = [type(step) for chain in chains.values() for step in cast(nn.ModuleList, chain)]
+        return kind is nn.Conv2d and [*chains] == ["weight"] and steps == [WeightStandardization]
     return not isinstance(module, _BatchNorm) or module.running_mean is not None
 
 
@@ -131,9 +47,9 @@ def of_layer(module: nn.Module, taken: Tensor, returned: Tensor) -> list[SampleG
         bias = {"bias": returned} if module.bias is not None else {}
         return [Product("weight", returned[:, :, None], taken[:, None]), *_plain(bias)]
     if isinstance(module, _BatchNorm):
-        shape = (1, -1, *[1] * (taken.ndim - 2))
         mean, variance = cast(Tensor, module.running_mean), cast(Tensor, module.running_var)
-        return _affine(module, (taken - mean.view(shape)) * (variance + module.eps).rsqrt().view(shape), returned)
+        centred = taken - mean.view(1, -1, *[1] * (taken.ndim - 2))
+        return _affine(module, centred, returned, (variance + module.eps).rsqrt())
     if isinstance(module, nn.GroupNorm):
         return _affine(module, F.group_norm(taken, module.num_groups, eps=module.eps), returned)
     return _plain(_by_vjp(dict(module.named_parameters()), _call(module), returned, taken))
@@ -143,9 +59,12 @@ def _plain(gradients: Mapping[str, Tensor]) -> list[SampleGradients]:
     return [Plain(gradients)] if gradients else []
 
 
-def _affine(module: nn.Module, normalised: Tensor, returned: Tensor) -> list[SampleGradients]:
-    """Those of γ and β in γ · normalised + β."""
-    sums = {"weight": (returned * normalised).flatten(2).sum(2), "bias": returned.flatten(2).sum(2)}
+def _affine(
+    module: nn.Module, normalised: Tensor, returned: Tensor, factor: Tensor | float = 1.0
+) -> list[SampleGradients]:
+    """Those of γ and β in γ · factor · normalised + β; ``normalised`` is overwritten."""
+    weight = normalised.mul_(returned).reshape(*returned.shape[:2], -1).sum(2) * factor
+    sums = {"weight": weight, "bias": returned.reshape(*returned.shape[:2], -1).sum(2)}
     return _plain({name: sums[name] for name, _ in module.named_parameters()})
 
 
@@ -153,25 +72,30 @@ def _convolution(conv: nn.Conv2d, taken: Tensor, returned: Tensor) -> list[Sampl
     bias = _plain({"bias": returned.sum((2, 3))} if conv.bias is not None else {})
     if isinstance(conv.padding, str) or conv.padding_mode != "zeros":
         return _plain(_by_vjp(dict(conv.named_parameters()), _call(conv), returned, taken))
-    positions, outputs = returned.shape[2:].numel(), conv.out_channels
-    inputs = _weight_shape(conv)[1:].numel()
     if parametrize.is_parametrized(conv):
-        return [Plain(_through_parametrization(conv, taken, returned)), *bias]
-    if conv.groups == 1 and positions * (inputs + outputs) < inputs * outputs:
+        return [_standardised(conv, taken, returned), *bias]
+    if _is_product(conv, returned):
         return [Product("weight", returned.flatten(2), _patches_by_position(conv, taken)), *bias]
     return [Plain({"weight": _weight_gradients(conv, taken, returned)}), *bias]
+
+
+def _is_product(conv: nn.Conv2d, returned: Tensor) -> bool:
+    """Whether the layer is so wide, and its map so small, that `Product` costs less than keeping the gradients."""
+    positions, outputs, inputs = returned.shape[2:].numel(), conv.out_channels, _weight_shape(conv)[1:].numel()
+    return conv.groups == 1 and positions * (inputs + outputs) < inputs * outputs
 
 
 def _weight_gradients(conv: nn.Conv2d, taken: Tensor, returned: Tensor) -> Tensor:
     """(N, entries of the weight), by what is fastest for the layer's kind and the device."""
     count, groups, shape = len(taken), conv.groups, _weight_shape(conv)
     geometry = {"stride": conv.stride, "padding": conv.padding, "dilation": conv.dilation}
-    if groups == conv.in_channels == conv.out_channels and groups > 1:
-        # Channels do not mix, so the images may stand side by side as further channels of a single one.
+    on_cpu = taken.device.type == "cpu"
+    if groups > 1 and (on_cpu or groups == conv.in_channels == conv.out_channels):
+        # Groups do not mix, so the images may stand side by side as further groups of a single one.
         wide = (count * shape[0], *shape[1:])
         images, back = taken.reshape(1, -1, *taken.shape[2:]), returned.reshape(1, -1, *returned.shape[2:])
         return conv2d_weight(images, wide, back, groups=count * groups, **geometry).view(count, -1)
-    if groups == 1 and conv.kernel_size != (1, 1) and taken.device.type == "cpu":
+    if conv.kernel_size != (1, 1) and on_cpu:
         # The CPU's own kernel beats a product of unfolded patches, and makes no copy of them.
         pairs = zip(taken.split(1), returned.split(1), strict=True)
         return torch.stack([conv2d_weight(x, shape, d, **geometry).flatten() for x, d in pairs])
@@ -203,22 +127,27 @@ def _patches_by_position(conv: nn.Conv2d, taken: Tensor) -> Tensor:
     return windows.permute(0, 1, 2, 4, 5, 3).flatten(3).flatten(1, 2)
 
 
-def _through_parametrization(conv: nn.Conv2d, taken: Tensor, returned: Tensor) -> dict[str, Tensor]:
-    """Gradients of the tensor that the weight is computed from."""
-    chain = cast(nn.ModuleList, cast(nn.ModuleDict, conv.parametrizations)["weight"])
-    original = cast(Tensor, chain.original).detach()
+def _standardised(conv: nn.Conv2d, taken: Tensor, returned: Tensor) -> SampleGradients:
+    r"""Those of the weight V before weight standardisation, row by row of its filters.
 
-    def weight(value: Tensor) -> Tensor:
-        for step in chain:
-            value = step(value)
-        return value
+    With the standardised weight Ŵ = (V − mean V) / σ, and G the gradients with respect to it:
 
-    shape, back = _weight_shape(conv), torch.func.vjp(weight, original)[1]
-    gradients = original.new_empty(len(taken), original.numel())
-    # Image by image, what one step leaves in the cache the next one finds there.
-    for row, one in enumerate(zip(taken.split(1), returned.split(1), strict=True)):
-        gradients[row] = back(_weight_gradients(conv, *one).view(shape))[0].flatten()
-    return {"parametrizations.weight.original": gradients}
+    .. math:: \frac{1}{\sigma} \Bigl( G - \operatorname{mean} G - \hat W \operatorname{mean}(G \circ \hat W) \Bigr)
+    """
+    name, shape = "parametrizations.weight.original", _weight_shape(conv)
+    original = cast(Tensor, cast(nn.ModuleDict, conv.parametrizations)["weight"].original).detach()
+    weight, original = conv.weight.detach().flatten(1), original.flatten(1)
+    inverse = weight.norm(dim=1) / (original - original.mean(1, keepdim=True)).norm(dim=1)  # 1 / σ
+    if _is_product(conv, returned):
+        patches = _patches_by_position(conv, taken)
+        if conv.kernel_size != (1, 1):
+            weight = weight.view(*shape).flatten(2).transpose(1, 2).flatten(1)  # in the order of the patches
+        outer = returned.flatten(2) * inverse[:, None]
+        return Projected(name, outer, patches - patches.mean(2, keepdim=True), weight)
+    gradients = _weight_gradients(conv, taken, returned).view(len(taken), *weight.shape)
+    gradients -= gradients.mean(2, keepdim=True)
+    gradients -= (gradients * weight).mean(2, keepdim=True) * weight
+    return Plain({name: gradients.mul_(inverse[:, None]).flatten(1)})
 
 
 def _call(module: nn.Module) -> Callable[[dict[str, Tensor], Tensor], Tensor]:

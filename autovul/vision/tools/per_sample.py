@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 from torch.nn.utils import parametrize
 
-from autovul.vision.tools.layer_gradients import Block, Plain, SampleGradients, of_layer, supports
+from autovul.vision.tools.layer_gradients import of_layer, supports
+from autovul.vision.tools.sample_gradients import Block, Plain, SampleGradients
 
 Method = Literal["auto", "layers", "vmap", "loop"]
 
