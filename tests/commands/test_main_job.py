@@ -60,7 +60,8 @@ def test_training_leaves_weights_log_and_result(trained, capsys):
         for key, tensor in load_state(models / "resnet18_comp.pth").items()
         if not key.endswith(("running_mean", "running_var", "num_batches_tracked"))
     )
-    events = [json.loads(line)["event"] for line in (trained / "data/log/image/digits/resnet18_comp.jsonl").open()]
+    log = (trained / "data/log/image/digits/resnet18_comp.jsonl").read_text()
+    events = [json.loads(line)["event"] for line in log.splitlines()]
     assert events[0] == "start"
     assert events.count("epoch") == 2
 

@@ -80,8 +80,8 @@ def gradient_variance(
     over the parameters j and the images i, where ℓ is the cross entropy of one image in eval mode. The model is left
     exactly as it was.
 
-    All methods give the same up to rounding. Memory: two numbers a parameter, and for ``chunk`` images the
-    activations and, with ``vmap``, ``loop`` and weight-standardised convolutions, a gradient each.
+    All methods agree up to rounding. Memory: two numbers a parameter and, for ``chunk`` images, the activations;
+    with ``vmap`` and ``loop`` also a gradient for each of them.
 
     Args:
         model: Takes pixels in [0, 1] and gives logits.

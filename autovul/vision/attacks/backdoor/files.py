@@ -57,7 +57,8 @@ def load(base: Path) -> tuple[dict[str, Tensor], Trigger, dict[str, Any]]:
             raise UserError(f"no saved attack at {path}: run the same command without --validate_only first")
     state = load_state(weights)
     try:
-        with np.load(archive, allow_pickle=False) as arrays:
+        # NumPy leaves a file of its own open when it turns out to be damaged.
+        with archive.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             trigger, options = Trigger.from_arrays(arrays), json.loads(str(arrays["options"]))
             expected = str(arrays["weights_sha256"])
     except (ValueError, KeyError, EOFError, OSError, TypeError, zipfile.BadZipFile, zlib.error) as error:

@@ -73,7 +73,8 @@ class TransferSet:
             UserError: The file is missing, damaged, or holds something else.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            # NumPy leaves a file of its own open when it turns out to be damaged.
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 images, answers, indices = (torch.from_numpy(archive[n]) for n in ("images", "answers", "indices"))
         except FileNotFoundError:
             raise UserError(f"no transfer set at {path}") from None
