@@ -5,6 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+# For networks as small as the tests', threads cost more than they bring; and a run's bits depend on their number, which
+# would be another one in the processes that some tests start.
+torch.set_num_threads(1)
+
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):

@@ -309,6 +309,5 @@ def test_the_speed_is_that_of_training_alone(monkeypatch: pytest.MonkeyPatch) ->
         assert record.samples_per_second == train.num_samples / len(train)
 
 
-
 def test_clock() -> None:
     assert [clock(0), clock(59.6), clock(3723)] == ["0:00:00", "0:01:00", "1:02:03"]

@@ -35,15 +35,6 @@ PROGRAM = Path(__file__).with_name("tiny_training.py")
 ROOT = PROGRAM.parents[2]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """The bits depend on the number of threads, and a process forked by a server has another than this one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(autouse=True)
 def save_at_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state_file, "LARGEST_SHARE", float("inf"))  # however short the epochs of these tests are
