@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autovul.base.cli import command
-from autovul.vision import commands, datasets, models, recording
+from autovul.vision import attack_command
 
 
 @command("adv_attack")
 def main(argv: Sequence[str] | None = None) -> int:
-    """Load the weights, attack, draw examples, and write the result."""
-    settings = commands.read("adv_attack", argv)
-    device = settings.environment.apply()
-    dataset = datasets.from_options(settings.data)
-    model = models.from_options(settings.model, dataset).to(device)
-    attack = settings.algorithm.in_pixel_units()
-    result = attack.run(model, dataset, recording.setup(settings, dataset, model))
-    return recording.hand_over(recording.complete(result, settings, dataset, model, device), settings)
+    """Run the attack that ``--attack`` names, and write the result."""
+    return attack_command.run("adv_attack", argv)
 
 
 if __name__ == "__main__":

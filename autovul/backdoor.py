@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autovul.base.cli import command
-from autovul.vision import commands, datasets, models, recording
+from autovul.vision import attack_command
 
 
 @command("backdoor")
 def main(argv: Sequence[str] | None = None) -> int:
-    """Load the weights, plant the backdoor into a copy, measure both, and write the result."""
-    settings = commands.read("backdoor", argv)
-    device = settings.environment.apply()
-    dataset = datasets.from_options(settings.data)
-    model = models.from_options(settings.model, dataset).to(device)
-    result = settings.algorithm.run(model, dataset, recording.setup(settings, dataset, model))
-    return recording.hand_over(recording.complete(result, settings, dataset, model, device), settings)
+    """Run the attack that ``--attack`` names, and write the result."""
+    return attack_command.run("backdoor", argv)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,10 @@ class Attack(Options):
     name: ClassVar[str]
     recipe: ClassVar[Mapping[str, Any]] = {}
 
+    def in_pixel_units(self) -> Attack:
+        """The attack with its options as the command line means them; most are meant as they stand."""
+        return self
+
     @abstractmethod
     def run(self, model: nn.Module, dataset: ImageDataset, setup: Setup = Setup()) -> Result:
         """Attack ``model`` as the protocol says and measure the outcome on ``dataset``."""

@@ -1,0 +1,18 @@
+"""What the commands of the five attacks do, each for the attacks of its own experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autovul.vision import commands, datasets, models, recording
+
+
+def run(name: str, argv: Sequence[str] | None) -> int:
+    """Build or load the network, attack it, and write the result."""
+    settings = commands.read(name, argv)
+    device = settings.environment.apply()
+    dataset = datasets.from_options(settings.data)
+    model = models.from_options(settings.model, dataset).to(device)
+    attack = settings.algorithm.in_pixel_units()
+    result = attack.run(model, dataset, recording.setup(settings, dataset, model))
+    return recording.hand_over(recording.complete(result, settings, dataset, model, device), settings)
