@@ -26,7 +26,7 @@ class DataOptions(Options):
     num_classes: int | None = option(None, "Keep the first so many classes; all of them by default.", ge=2)
     batch_size: int = option(96, "Training batch; the last, smaller one is kept.", ge=1, unit="images")
     valid_batch_size: int = option(100, "Validation batch.", ge=1, unit="images")
-    test_batch_size: int = option(100, "Images that are attacked together.", ge=1, unit="images")
+    test_batch_size: int = option(100, "Images that are attacked together (adv_attack only).", ge=1, unit="images")
     num_workers: int = option(
         0, "Threads that decode image files (class folders only; everything else is held in memory).", ge=0
     )
@@ -34,8 +34,8 @@ class DataOptions(Options):
         32, "Side that image files are scaled and cropped to (class folders only).", ge=8, unit="pixels"
     )
     no_flip: bool = option(False, "Never mirror training images: for digits, letters and signs of one's own.")
-    auto_augment: bool = option(False, "Train with AutoAugment, CIFAR10 policy (image by image, slow).")
-    cutout: bool = option(False, "Train with Cutout: a square of zeros at a random place of every image.")
+    auto_augment: bool = option(False, "Where there is training: AutoAugment, CIFAR10 policy (image by image, slow).")
+    cutout: bool = option(False, "Where there is training: Cutout, a square of zeros at a random place of every image.")
     cutout_length: int | None = option(
         None, "Side of Cutout's square, where --cutout is on; half the image's side by default.", ge=1, unit="pixels"
     )
