@@ -59,7 +59,7 @@ class Scene:
     def judge(self, model: nn.Module, trigger: Trigger, target: int) -> Measurement:
         """`measure` on this run's data."""
         setup = self.setup
-        return measure(model, self.dataset, trigger, target, batch_size=setup.batch_size, seed=setup.seed)
+        return measure(model, self.dataset, trigger, target, batch_size=setup.valid_batch, seed=setup.seed)
 
 
 class BackdoorAttack(Attack, MarkOptions):
