@@ -81,6 +81,9 @@ def check(capsys, line, status, parts):
         ("adv_attack --grad_method nes --query_num 7", ["query_num", "even", "7"]),
         ("adv_attack --norm 3", ["--norm", "inf", "2"]),
         ("adv_attack --lr 0.1", ["--lr", "train"]),
+        ("validate --batch_size 5", ["--batch_size", "belongs to train", "not to validate"]),
+        ("grad_var --no_flip", ["--no_flip", "belongs to train", "not to grad_var"]),
+        ("loss_contour --space input --weights features.conv1.weight", ["weights", "space input"]),
     ],
 )
 def test_command_line(workspace, capsys, line, parts):

@@ -21,6 +21,7 @@ from autovul.base.progress import Progress
 from autovul.base.result import Result
 from autovul.vision import models
 from autovul.vision.attacks.base import Attack, Setup, describe, device_of, registry
+from autovul.vision.attacks.extraction.adaptive_sampling import Reward
 from autovul.vision.attacks.extraction.figures import answers, compare, means
 from autovul.vision.attacks.extraction.queries import AdaptiveQueries, Pool, ask_at_random
 from autovul.vision.attacks.extraction.transfer_set import TransferSet
@@ -68,6 +69,9 @@ class Knockoff(Attack):
     )
     tmodel: str | None = option(None, "The thief's network; none: the victim's architecture.")
     tmodel_arch: str | None = option(None, "The thief's genotype, with --tmodel darts.")
+    adaptive_reward: Reward = option(
+        "all", "Adaptive: what an answer is worth by: its certainty, its diversity, the thief's loss on it, or the sum."
+    )
     adaptive_round: int = option(
         100, "Adaptive: queries between two updates of the network that judges them.", ge=2, unit="queries"
     )
@@ -127,7 +131,8 @@ class Knockoff(Attack):
                 with questioned(thief, self.query_batch) as copy:
                     rows.append({"budget": budget, **compare(clean, answers(copy, dataset.valid), dataset.valid)})
                 files.update(self._save(thief, budget, setup))
-        self._finish(dataset, setup)
+        for budget in self._budgets(len(transfer)):
+            self._retraining(dataset, setup).finish(_stem(budget))
         return Result(
             experiment=self.experiment,
             algorithm=self.name,
@@ -203,7 +208,9 @@ class Knockoff(Attack):
         if self.sampling == "random":
             return ask_at_random(victim, pool, budget, self.label_mode)
         scout, seed = self._fresh(model, dataset, setup.seed).to(victim.device), retraining.setup.seed
-        queries = AdaptiveQueries(pool, seed, scout, retraining.options, setup.batch_size, self.adaptive_round)
+        queries = AdaptiveQueries(
+            pool, seed, scout, retraining.options, setup.batch_size, self.adaptive_round, self.adaptive_reward
+        )
         show = Progress("auto" if setup.progress else "off")
         show.start(-(-budget // self.adaptive_round), done=0)
         try:
@@ -254,10 +261,6 @@ class Knockoff(Attack):
         path = setup.folder / f"{_stem(budget)}.pth"
         save_state(path, thief.state_dict())
         return {f"thief with {budget} queries": str(path)}
-
-    def _finish(self, dataset: ImageDataset, setup: Setup) -> None:
-        for budget in self.nb_stolen:
-            self._retraining(dataset, setup).finish(_stem(budget))
 
 
 def thief_seed(seed: int) -> int:
