@@ -131,7 +131,7 @@ class ContourMeasurement(Options):
         return {role: str(path) for role, path in files.items()}
 
     def _count(self, dataset: ImageDataset) -> int:
-        what, exact = f"{dataset.name}: validation images", "sample_num" in self.model_fields_set
+        what, exact = f"validation images of {dataset.name}", "sample_num" in self.model_fields_set
         try:
             return count_or_all(self.sample_num, len(dataset.valid), exact=exact, what=what)
         except ValueError as error:

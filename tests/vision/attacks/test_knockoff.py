@@ -213,6 +213,15 @@ def test_a_thief_that_diverges_has_no_figures(victim, dataset):
     assert result.status == "diverged" and result.metrics == {} and "20 queries" in result.message
 
 
+def test_a_thief_of_finite_weights_whose_answers_are_not_finite_has_diverged_too(victim, dataset, monkeypatch):
+    thief = network(1)
+    thief[1].weight.data.fill_(3e38)
+    monkeypatch.setattr(type(attack()), "steal", lambda *_: (thief, False))
+    result = attack(nb_stolen=(20, 40)).run(victim, dataset, setup())
+    assert result.status == "diverged" and result.metrics == {}
+    assert "the thief with 20 queries diverged" in result.message
+
+
 def test_a_diverged_victim_is_refused(dataset):
     model = network(1)
     model[1].weight.data.fill_(float("nan"))

@@ -16,6 +16,7 @@ from torch import nn
 from autovul.base import environ
 from autovul.base.checkpoint import digest, save_state
 from autovul.base.errors import UserError
+from autovul.base.metrics import NonFiniteOutput
 from autovul.base.options import option
 from autovul.base.progress import Progress
 from autovul.base.result import Result
@@ -125,11 +126,11 @@ class Knockoff(Attack):
         with environ.measure(device, "training") as training:
             for budget in self._budgets(len(transfer)):
                 thief, diverged = self.steal(model, transfer.head(budget), dataset, setup)
-                if diverged:
-                    message = f"the thief with {budget} queries diverged: its loss or a weight is not finite"
+                found = None if diverged else self._answers(thief, dataset)
+                if found is None:
+                    message = f"the thief with {budget} queries diverged: its loss, a weight or an answer is not finite"
                     break
-                with questioned(thief, self.query_batch) as copy:
-                    rows.append({"budget": budget, **compare(clean, answers(copy, dataset.valid), dataset.valid)})
+                rows.append({"budget": budget, **compare(clean, found, dataset.valid)})
                 files.update(self._save(thief, budget, setup))
         for budget in self._budgets(len(transfer)):
             self._retraining(dataset, setup).finish(_stem(budget))
@@ -190,6 +191,14 @@ class Knockoff(Attack):
         learnt = {"images": transfer.images, "answers": transfer.answers}
         history = retraining.fit(thief, batches, _stem(len(transfer)), identity={"transfer": digest(learnt)})
         return thief, history.status != "ok"
+
+    def _answers(self, thief: nn.Module, dataset: ImageDataset) -> torch.Tensor | None:
+        """A thief's logits of the validation split; None if some are not finite, which finite weights can give."""
+        try:
+            with questioned(thief, self.query_batch) as copy:
+                return answers(copy, dataset.valid)
+        except NonFiniteOutput:
+            return None
 
     def _transfer(self, model: nn.Module, victim: Victim, dataset: ImageDataset, setup: Setup) -> TransferSet:
         """The largest budget's transfer set: from the victim or from a file."""
