@@ -13,7 +13,7 @@ from autovul.base.atomic import whole_file
 from autovul.vision.tools.loss_contour import LossContour
 
 LEVELS = 24
-COLUMNS = 4  # networks in a row
+COLUMNS = 4  # networks in a row, at most
 
 
 def save_contours(path: Path, contours: Mapping[str, LossContour]) -> None:
@@ -35,7 +35,7 @@ def draw_contours(path: Path, contours: Mapping[str, LossContour]) -> None:
 
     low, high = _scale(contours)
     levels = np.linspace(low, high, LEVELS + 1)
-    rows, columns = _layout(len(contours))
+    rows, columns = layout(len(contours))
     figure = Figure(figsize=(3.1 * columns + 1.2, 3.3 * rows + 0.9), layout="constrained")
     figure.suptitle(f"{_title(contours, columns)}\n", fontsize=10)
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
@@ -65,7 +65,7 @@ def draw_surfaces(path: Path, contours: Mapping[str, LossContour]) -> None:
     from matplotlib.figure import Figure
 
     low, high = _scale(contours)
-    rows, columns = _layout(len(contours))
+    rows, columns = layout(len(contours))
     figure = Figure(figsize=(4.2 * columns, 3.8 * rows + 0.4), layout="constrained")
     axes: Any = figure.subplots(rows, columns, squeeze=False, subplot_kw={"projection": "3d"})
     for ax, (name, contour) in zip(axes.flat, contours.items(), strict=False):
@@ -92,9 +92,10 @@ def _scale(contours: Mapping[str, LossContour]) -> tuple[float, float]:
     return low, max(high, low + 1e-6)  # a flat loss still needs a scale
 
 
-def _layout(count: int) -> tuple[int, int]:
-    columns = min(count, COLUMNS)
-    return -(-count // columns), columns
+def layout(count: int) -> tuple[int, int]:
+    """Rows and columns; the last row is as full as the others allow."""
+    rows = -(-count // COLUMNS)
+    return rows, -(-count // rows)
 
 
 def _title(contours: Mapping[str, LossContour], columns: int, unit: str = "") -> str:

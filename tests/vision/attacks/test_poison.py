@@ -136,7 +136,8 @@ def test_what_was_poisoned_is_recorded_and_exported(dataset, tmp_path):
     attack = attacks.create(
         "poison_random", train_mode="dataset", poison_percent=0.25, export_poisoned=folder / "poisoned.npz"
     )
-    attack.run(make_network(), dataset, setup(folder=tmp_path))
+    attack.run(make_network(), dataset, setup(folder=tmp_path, log_folder=tmp_path / "logs"))
+    assert [*tmp_path.rglob("*.jsonl")] == [*(tmp_path / "logs").iterdir()] != []
     record = json.loads((tmp_path / "poisoned_25pct.json").read_text())
     assert record["count"] == len(record["indices"]) == len(set(record["indices"])) == 30
     assert dataset.train.labels[record["indices"]].tolist() == record["original_labels"]

@@ -13,6 +13,7 @@ from autovul.base.metrics import NonFiniteOutput
 from autovul.base.options import OptionError
 from autovul.base.trainer import Trainer, TrainingOptions
 from autovul.vision import attacks
+from autovul.vision.attacks.poisoning import poison_basic
 from autovul.vision.attacks.poisoning.poison_basic import BatchesWithCopies
 from tests.vision.attacks.patches import PLAIN, RECIPE, make_network, setup, value
 
@@ -74,8 +75,26 @@ def test_inputs_that_are_not_there(dataset, trained):
             attacks.create("poison_basic", target_idx=rank).run(trained, dataset, setup())
     with pytest.raises(OptionError, match="rounds down to no copy"):
         attacks.create("poison_basic", poison_percent=0.01).run(trained, dataset, setup())
-    with pytest.raises(UserError, match="keeps no training state"):
-        attacks.create("poison_basic").run(trained, dataset, setup(training=RECIPE.model_copy(update={"resume": True})))
+    for option, message in (("resume", "keeps no training state"), ("tensorboard", "writes no curves")):
+        with pytest.raises(UserError, match=message):
+            attacks.create("poison_basic").run(
+                trained, dataset, setup(training=RECIPE.model_copy(update={option: True}))
+            )
+
+
+def test_an_auxiliary_head_keeps_its_weight(dataset, trained, monkeypatch):
+    told = []
+
+    class Noted(Trainer):
+        def __init__(self, *args, **options):
+            told.append(options["auxiliary_weight"])
+            super().__init__(*args, **options)
+
+    monkeypatch.setattr(poison_basic, "Trainer", Noted)
+    network = copy.deepcopy(trained)
+    network.auxiliary_weight = 0.1
+    attacks.create("poison_basic", test_num=1).run(network, dataset, setup())
+    assert told == [0.1]
 
 
 def test_a_network_that_gives_nan_is_refused(dataset):

@@ -11,7 +11,7 @@ from autovul.base.errors import UserError
 from autovul.base.metrics import NonFiniteOutput
 from autovul.vision import models
 from autovul.vision.tools import loss_contour
-from autovul.vision.tools.contour_pictures import draw_contours, draw_surfaces, save_contours
+from autovul.vision.tools.contour_pictures import draw_contours, draw_surfaces, layout, save_contours
 from autovul.vision.tools.loss_contour import axis, orthogonal_signs
 
 
@@ -146,6 +146,7 @@ def test_pictures_and_numbers(net, data, tmp_path):
 
     small = loss_contour(net, *data, alphas=axis(0.5, 3), betas=axis(0.5, 4))
     contours = dict.fromkeys(("a", "b", "c", "d", "e"), small)
+    assert [layout(count) for count in (1, 4, 5, 9)] == [(1, 1), (1, 4), (2, 3), (3, 3)]
     draw_contours(tmp_path / "contour.png", contours)
     draw_surfaces(tmp_path / "surface.png", contours)
     save_contours(tmp_path / "numbers.npz", contours)

@@ -59,26 +59,31 @@ def draw_examples(
     chosen = (labels != target).nonzero().squeeze(1)[:EXAMPLES]
     clean = dataset.valid.pixels(chosen.to(dataset.valid.images.device)).cpu()
     marked = trigger.apply(clean, places=places[chosen]).detach()
-    figure = Figure(figsize=(1.25 * (len(chosen) + 1) + 0.6, 3.4), layout="constrained")
+    figure = Figure(figsize=(1.25 * (len(chosen) + 1) + 0.6, 3.9), layout="constrained")
     axes = figure.subplots(2, len(chosen) + 1, squeeze=False)
-    alone = torch.full((2, *clean.shape[1:]), 0.5)
-    alone[1] = trigger.apply(alone[1:], places=trigger.places)[0].detach()
-    rows = ((alone[0], clean, found.clean_predictions), (alone[1], marked, found.triggered_predictions))
-    for line, (first, images, predictions) in zip(axes, rows, strict=True):
-        _show(line[0], first, "")
+    alone = trigger.apply(torch.full((1, *clean.shape[1:]), 0.5), places=trigger.places)[0].detach()
+    rows = (
+        ("clean", torch.ones_like(alone), clean, found.clean_predictions),
+        ("triggered", alone, marked, found.triggered_predictions),
+    )
+    for line, (name, first, images, predictions) in zip(axes, rows, strict=True):
+        _show(line[0], first, "the trigger\non grey" if name == "triggered" else "")
+        line[0].set_ylabel(name, fontsize=9)
+        line[0].set_frame_on(name == "triggered")
         for ax, image, index in zip(line[1:], images, chosen.tolist(), strict=True):
             given = int(predictions[index])
-            _show(ax, image, f"{names[labels[index]]} → {names[given]}", hit=given == target)
-    axes[0][0].set_ylabel("clean", fontsize=9)
-    axes[1][0].set_ylabel("triggered", fontsize=9)
-    axes[1][0].set_title("the trigger", fontsize=8)
-    figure.suptitle(f"class → what the backdoored network says; target class: {names[target]}", fontsize=9)
+            success = name == "triggered" and given == target
+            _show(ax, image, f"{names[labels[index]]}\n→ {names[given]}", success)
+    figure.suptitle(
+        f"class → what the backdoored network says; red: the trigger succeeds; target class: {names[target]}",
+        fontsize=9,
+    )
     with whole_file(path) as file:
         figure.savefig(file, format="png", dpi=120)
 
 
-def _show(ax: object, image: Tensor, title: str, hit: bool = False) -> None:
+def _show(ax: object, image: Tensor, title: str, success: bool = False) -> None:
     ax.imshow(image.permute(1, 2, 0).squeeze(2).clamp(0, 1).numpy(), cmap="gray", vmin=0, vmax=1)  # type: ignore[attr-defined]
-    ax.set_title(title, fontsize=8, color="#c1121f" if hit else "black")  # type: ignore[attr-defined]
+    ax.set_title(title, fontsize=8, color="#c1121f" if success else "black")  # type: ignore[attr-defined]
     ax.set_xticks([])  # type: ignore[attr-defined]
     ax.set_yticks([])  # type: ignore[attr-defined]

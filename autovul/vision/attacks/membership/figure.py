@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -21,20 +22,22 @@ def draw_roc(path: Path, scores: dict[str, tuple[Tensor, Tensor]]) -> None:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 4.4), layout="constrained")
+    figure = Figure(figsize=(9, 4.8), layout="constrained")
     linear, logarithmic = figure.subplots(1, 2)
-    for method, (inside, outside) in scores.items():
+    # Curves may coincide: the first drawn is the widest, so that it shows beneath the others.
+    for place, (method, (inside, outside)) in enumerate(scores.items()):
         false, true = roc(inside, outside)
-        label = f"{method}: AUC {auc(inside, outside):.3f}"
-        linear.step(false.numpy(), true.numpy(), where="post", label=label)
-        logarithmic.step(false.clamp_min(LOWEST).numpy(), true.clamp_min(LOWEST).numpy(), where="post")
+        style: dict[str, Any] = {"where": "post", "linewidth": 1.5 + 0.9 * (len(scores) - 1 - place)}
+        label = f"{method}: AUC {auc(inside, outside):.3f} ({len(inside)} + {len(outside)})"
+        linear.step(false.numpy(), true.numpy(), label=label, **style)
+        logarithmic.step(false.clamp_min(LOWEST).numpy(), true.clamp_min(LOWEST).numpy(), **style)
     for ax in (linear, logarithmic):
         ax.plot([LOWEST, 1], [LOWEST, 1], color="grey", linestyle=":", linewidth=1)
+        ax.set_box_aspect(1)
         ax.set_xlabel("false positive rate (non-members taken for members)")
         ax.set_ylabel("true positive rate (members found)")
     logarithmic.set(xscale="log", yscale="log", xlim=(LOWEST, 1), ylim=(LOWEST, 1))
-    linear.legend(loc="lower right", fontsize=9)
-    members, others = (len(side) for side in next(iter(scores.values())))
-    figure.suptitle(f"Membership inference: {members} members, {others} non-members", fontsize=11)
+    figure.legend(loc="outside lower center", ncols=min(len(scores), 2), fontsize=9, frameon=False)
+    figure.suptitle("Membership inference (images: members + non-members)", fontsize=11)
     with whole_file(path) as file:
         figure.savefig(file, format="png", dpi=120)
