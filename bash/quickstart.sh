@@ -27,7 +27,7 @@ for network in manual searched; do
     run train --dataset digits "${flags[@]}" "${recipe[@]}"
     run adv_attack --dataset digits "${flags[@]}" --require_class
     run poison --dataset digits "${flags[@]}" "${short[@]}" --epoch 3 --train_mode dataset --poison_percent 0,0.4
-    run backdoor --dataset digits "${flags[@]}" "${short[@]}" --epoch 2 --poison_percent 0.1
+    run backdoor --dataset digits "${flags[@]}" --batch_size 32 --lr 0.02 --epoch 3 --poison_percent 0.1
     run extraction --dataset digits "${flags[@]}" "${short[@]}" --epoch 6 --nb_stolen 200,400
     run membership --dataset digits "${flags[@]}" --sample_num 20 --confidence_filter none --max_iter 3
     run grad_var --dataset digits "${flags[@]}" --sample_num 64
