@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from autovul.base import cli
 from autovul.base.cli import AlgorithmChoice, Command, KnownOptions, Settings
 from autovul.base.environ import EnvironmentOptions
 from autovul.base.options import Options, option
+from autovul.base.settings.command import builtin
+from autovul.base.settings.flags import spelling
+from autovul.base.sweep.options import SweepOptions
 from autovul.base.training.options import TrainingOptions
 from autovul.vision import attacks, datasets
 from autovul.vision.adversarial_training import AdversarialTrainingOptions
@@ -134,6 +138,18 @@ COMMANDS = (
         examples=("autovul show_genotype darts diy_deep", "autovul show_genotype my_cell.yaml --picture svg"),
     ),
     Command(
+        "reproduce",
+        "Run every experiment of the paper that has no result yet, and report. Takes options of the other commands as "
+        "well, and passes them on to those that have them.",
+        {"sweep": SweepOptions},
+        examples=(
+            "autovul reproduce --scale smoke",
+            "autovul reproduce fig2 fig12 --scale fast --seeds 5 --dry_run",
+            "autovul reproduce --scale smoke --models drnas,resnet18_comp,my_networks:build",
+            "autovul reproduce fig2 --pgd_eps 4 --data_dir /data --result_dir other",
+        ),
+    ),
+    Command(
         "report",
         "Turn result records into tables, figures and a page.",
         {"report": ReportOptions},
@@ -142,7 +158,19 @@ COMMANDS = (
 )
 
 
+@functools.cache
+def known_options() -> KnownOptions:
+    """Every option of every command."""
+    return KnownOptions.of(COMMANDS, datasets=datasets.list())
+
+
 def read(name: str, argv: Sequence[str] | None) -> Settings:
     """The settings of a command from its arguments (None: the process's own) and all configuration files."""
-    known = KnownOptions.of(COMMANDS, datasets=datasets.list())
-    return cli.parse(next(command for command in COMMANDS if command.name == name), argv, known)
+    return cli.parse(next(command for command in COMMANDS if command.name == name), argv, known_options())
+
+
+def flags_of(name: str) -> frozenset[str]:
+    """Every spelling of a command's flags, as `spelling` writes them."""
+    declared = [*builtin(), *next(command for command in COMMANDS if command.name == name).common()]
+    negations = [each.negation for each in declared if each.is_switch]
+    return frozenset(spelling(flag) for flag in [*(flag for each in declared for flag in each.flags), *negations])

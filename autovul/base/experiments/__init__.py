@@ -1,4 +1,4 @@
-"""What each figure and table of the paper runs and expects, and at which scales; read from the files beside this one."""
+"""What each figure and table of the paper runs and expects, at which scales; read from the files beside this one."""
 
 from autovul.base.experiments.definition import Claim, Control, Experiment
 from autovul.base.experiments.files import experiment_names, load_experiments, load_scale, scale_names

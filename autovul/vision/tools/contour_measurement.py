@@ -104,7 +104,8 @@ class ContourMeasurement(Options):
             dataset=dataset.name,
             seed=seed,
             # Which networks were drawn beside it says nothing of this one.
-            options={**self.model_dump(), "compare": (), "span": grid[-1], "weights": contour.parameter},
+            options={**self.model_dump(), "compare": ()},
+            environment={"span": grid[-1], "moved": contour.parameter or self.space},
             metrics={name: Metric(value, "nats", count) for name, value in figures.items()},
             counts={"images": count, "forward": count * points},
             seconds=cost.seconds,
