@@ -31,6 +31,7 @@ class Progress:
     message: str = ""
     tries: int = 0
     found: bool = False  # its result was there before this sweep ran it
+    needed: bool = False  # for its weights, which are gone, though its result is there
     look_again: float = 0.0
 
 
@@ -78,7 +79,7 @@ class Sweep:
         """Find out which runs have a result that holds, from the records alone."""
         self.ledger.refresh(run.subject.experiment for run in self.runs)
         for each in self.progress.values():
-            if each.state not in FINAL and (status := self.ledger.status(each.run)):
+            if each.state not in FINAL and not each.needed and (status := self.ledger.status(each.run)):
                 each.state, each.found = status, True
         self._bring_back_lost_weights()
         for run in self.runs:
@@ -121,7 +122,7 @@ class Sweep:
                 weights = first.run.subject.weights
                 needed = first.run.subject.trains and first.state == "ok" and weights is not None
                 if needed and weights is not None and not weights.is_file():
-                    first.state, first.found = "waiting", False
+                    first.state, first.found, first.needed = "waiting", False, True
 
     def _skip_hopeless(self) -> None:
         for each in self.in_state("waiting"):
@@ -143,7 +144,7 @@ class Sweep:
             if not (ready or self.launcher.plans_ahead):
                 continue
             # Its victim may be the very one that an older record is about.
-            if ready and (status := self.ledger.status(each.run)):
+            if ready and not each.needed and (status := self.ledger.status(each.run)):
                 each.found = True
                 self._change(each, status, None)
                 continue
