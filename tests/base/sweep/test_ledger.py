@@ -58,7 +58,9 @@ def test_only_what_is_new_is_read_again(tmp_path, files, monkeypatch):
     found = ledger(tmp_path, files)
     reads = []
     original = type(path).read_text
-    monkeypatch.setattr(type(path), "read_text", lambda self, *a, **k: reads.append(self.name) or original(self, *a, **k))
+    monkeypatch.setattr(
+        type(path), "read_text", lambda self, *a, **k: reads.append(self.name) or original(self, *a, **k)
+    )
     new = record(two, files).write(tmp_path / "result")
     found.refresh(["attack"])
     assert reads == [new.name]

@@ -230,7 +230,10 @@ def test_a_launcher_that_plans_ahead_is_told_what_comes_first(world):
     sweep = world.sweep(capacity=10)
     sweep.launcher.plans_ahead = True
     start = sweep.launcher.start
-    sweep.launcher.start = lambda tasks: (taken.extend(tasks), start(sorted(tasks, key=lambda task: task.name != "victim")))
+    sweep.launcher.start = lambda tasks: (
+        taken.extend(tasks),
+        start(sorted(tasks, key=lambda task: task.name != "victim")),
+    )
     sweep.go()
     after = {task.name: task.after for task in taken}
     assert after == {"victim": (), "first": (world.train.key,), "second": (world.train.key,), "alone": ()}
