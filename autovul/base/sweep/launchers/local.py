@@ -18,7 +18,11 @@ from autovul.base.sweep.task import LOST, Outcome, Slots, Task
 from autovul.base.sweep.worker import execute
 
 GRACE = 60.0  # seconds that a task may take to save what it has when it is asked to stop
-PRELOAD = ["autovul.__main__", "autovul.vision.commands", "autovul.vision.models", "numpy", "torch"]
+# What most runs import, some seconds' worth, loaded once; a name that is not installed is passed over.
+PRELOAD = [
+    *("autovul.__main__", "autovul.vision.commands", "autovul.vision.models"),
+    *("torch", "torch._dynamo", "torchvision", "sklearn.datasets", "matplotlib.figure"),
+]
 _FORKS = "forkserver" in multiprocessing.get_all_start_methods()
 
 
