@@ -196,7 +196,9 @@ def _unknown_flag(
     flag: str, command: Command, algorithm: str | None, declared: Sequence[Declared], known: KnownOptions
 ) -> str:
     spelled = flags.spelling(flag)
-    name = spelled.removeprefix("--").removeprefix("no_" if spelled.startswith("--no_") else "")
+    name = spelled.removeprefix("--")
+    if name not in known.owners:  # the negation of a switch, if it is not a name that begins so
+        name = name.removeprefix("no_")
     for each in declared:
         if each.name == name:
             return (

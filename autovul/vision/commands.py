@@ -15,7 +15,13 @@ from autovul.base.sweep.options import SweepOptions
 from autovul.base.training.options import TrainingOptions
 from autovul.vision import attacks, datasets
 from autovul.vision.adversarial_training import AdversarialTrainingOptions
-from autovul.vision.datasets import DataOptions
+from autovul.vision.datasets import (
+    AttackedDataOptions,
+    DataOptions,
+    MirroredDataOptions,
+    TrainingDataOptions,
+    ValidatedDataOptions,
+)
 from autovul.vision.models.options import ModelOptions
 from autovul.vision.tools.contour_measurement import ContourMeasurement
 from autovul.vision.tools.genotype_display import GenotypeDisplay
@@ -35,13 +41,16 @@ class ReportOptions(Options):
     output_dir: str = option("./data/report", "Folder of the page, the text and the table.", min_length=1)
 
 
-_BASE: dict[str, type[Options]] = {"environment": EnvironmentOptions, "data": DataOptions, "model": ModelOptions}
+def _on(data: type[DataOptions], **groups: type[Options]) -> dict[str, type[Options]]:
+    """The groups of a command that puts a network and data together."""
+    return {"environment": EnvironmentOptions, "data": data, "model": ModelOptions, **groups}
+
 
 COMMANDS = (
     Command(
         "train",
         "Train an image classifier, validate it, and save its weights.",
-        {**_BASE, "training": TrainingOptions, "adversary": AdversarialTrainingOptions},
+        _on(TrainingDataOptions, training=TrainingOptions, adversary=AdversarialTrainingOptions),
         examples=(
             "autovul train --download",
             "autovul train -d digits -m darts --layers 5 --init_channels 12",
@@ -51,13 +60,13 @@ COMMANDS = (
     Command(
         "validate",
         "Measure a trained classifier on the validation split.",
-        _BASE,
+        _on(ValidatedDataOptions),
         examples=("autovul validate -d digits", "autovul validate -m drnas --suffix _s1"),
     ),
     Command(
         "adv_attack",
         "Attack a trained classifier with adversarial examples.",
-        {**_BASE, "output": OutputOptions},
+        _on(AttackedDataOptions, output=OutputOptions),
         algorithm=AlgorithmChoice("attack", attacks.family("adv_attack"), "pgd", "Which attack runs."),
         examples=(
             "autovul adv_attack -d digits --require_class",
@@ -68,7 +77,7 @@ COMMANDS = (
     Command(
         "poison",
         "Train on mislabelled images and see what it costs, or make one input misjudged (poison_basic).",
-        {**_BASE, "training": TrainingOptions, "output": OutputOptions},
+        _on(TrainingDataOptions, training=TrainingOptions, output=OutputOptions),
         algorithm=AlgorithmChoice("attack", attacks.family("poison"), "poison_random", "Which attack runs."),
         examples=(
             "autovul poison -d digits --train_mode dataset --poison_percent 0,0.1,0.2,0.4",
@@ -79,7 +88,7 @@ COMMANDS = (
     Command(
         "extraction",
         "Steal a trained classifier: train a copy on its answers.",
-        {**_BASE, "training": TrainingOptions, "output": OutputOptions},
+        _on(TrainingDataOptions, training=TrainingOptions, output=OutputOptions),
         algorithm=AlgorithmChoice("attack", attacks.family("extraction"), "knockoff", "Which attack runs."),
         examples=(
             "autovul extraction -d digits --nb_stolen 200,400,800",
@@ -91,7 +100,7 @@ COMMANDS = (
     Command(
         "membership",
         "Tell the images that a classifier was trained on from others.",
-        {**_BASE, "output": OutputOptions},
+        _on(MirroredDataOptions, output=OutputOptions),
         algorithm=AlgorithmChoice("attack", attacks.family("membership"), "membership", "Which attack runs."),
         examples=(
             "autovul membership -d digits --confidence_filter none",
@@ -103,7 +112,7 @@ COMMANDS = (
     Command(
         "backdoor",
         "Plant a backdoor into a trained classifier: images with a trigger are given the target class.",
-        {**_BASE, "training": TrainingOptions, "output": OutputOptions},
+        _on(TrainingDataOptions, training=TrainingOptions, output=OutputOptions),
         algorithm=AlgorithmChoice("attack", attacks.family("backdoor"), "badnet", "Which attack runs."),
         examples=(
             "autovul backdoor -d digits --poison_percent 0.02",
@@ -115,7 +124,7 @@ COMMANDS = (
     Command(
         "grad_var",
         "Measure how much a network's gradient varies from image to image, untrained unless --pretrain.",
-        {**_BASE, "tool": GradientMeasurement},
+        _on(DataOptions, tool=GradientMeasurement),
         examples=(
             "autovul grad_var -m darts --seeds 3",
             "autovul grad_var -m densenet_comp --init default --norm_statistics batch",
@@ -125,7 +134,7 @@ COMMANDS = (
     Command(
         "loss_contour",
         "Draw the loss on a plane through the weights of the first convolution, or through the input.",
-        {**_BASE, "output": OutputOptions, "tool": ContourMeasurement},
+        _on(ValidatedDataOptions, output=OutputOptions, tool=ContourMeasurement),
         examples=(
             "autovul loss_contour -m resnet18_comp --compare darts,drnas",
             "autovul loss_contour -d digits --space input --points 41",

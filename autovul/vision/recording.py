@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,21 +15,28 @@ from autovul.base.cli import Settings
 from autovul.base.result import Result, version_of
 from autovul.base.summary import summary
 from autovul.vision.attacks.base import Setup, describe
-from autovul.vision.datasets import ImageDataset
+from autovul.vision.datasets import AttackedDataOptions, ImageDataset, TrainingDataOptions, ValidatedDataOptions
 from autovul.vision.models.facts import facts
 
 
 def setup(settings: Settings, dataset: ImageDataset, model: nn.Module) -> Setup:
     """How an attack runs, by the settings of its command."""
-    folder = Path(settings.output.attack_dir, "image", dataset.name, describe(model)["model"] + settings.model.suffix)
+    place = Path("image", dataset.name, describe(model)["model"] + settings.model.suffix, str(settings.algorithm_name))
+    data = settings.data
+    found: dict[str, Any] = {}
+    if isinstance(data, AttackedDataOptions):
+        found["attack_batch"] = data.test_batch_size
+    if isinstance(data, ValidatedDataOptions):
+        found["valid_batch"] = data.valid_batch_size
+    if isinstance(data, TrainingDataOptions):
+        found.update(batch_size=data.batch_size, augmentation=dataset.augmentation(data))
+    if "training" in settings.groups:
+        found.update(training=settings.training, log_folder=Path(settings.training.log_dir, place))
     return Setup(
         seed=settings.environment.seed,
-        attack_batch=settings.data.test_batch_size,
-        training=getattr(settings, "training", None),
-        batch_size=settings.data.batch_size,
-        augmentation=dataset.augmentation(settings.data),
         progress=settings.environment.tqdm,
-        folder=folder / str(settings.algorithm_name),
+        folder=Path(settings.output.attack_dir, place),
+        **found,
     )
 
 

@@ -13,7 +13,9 @@ import pytest
 from autovul.__main__ import COMMANDS as TABLE
 from autovul.base import cli, config
 from autovul.base.cli import KnownOptions
-from autovul.vision import commands, datasets
+from autovul.base.errors import UsageError
+from autovul.base.options import OptionError
+from autovul.vision import commands, datasets, models, recording
 from autovul.vision.commands import COMMANDS
 
 ROOT = Path(__file__).parents[2]
@@ -85,3 +87,55 @@ def test_help_of_a_command_imports_nothing_heavy(name):
     code = f"from autovul.__main__ import main\ntry:\n    main([{name!r}, '-h'])\nexcept SystemExit:\n    pass"
     loaded = _modules_after(code)
     assert not loaded & {"torchvision", "art", "matplotlib", "sklearn", "jinja2", "tensorboard"}
+
+
+READ = {"dataset", "data_dir", "data_path", "download", "num_classes", "num_workers", "image_size"}
+MIRRORED, VALIDATED, ATTACKED = {"no_flip"}, {"valid_batch_size"}, {"test_batch_size"}
+TRAINED = MIRRORED | VALIDATED | {"batch_size", "auto_augment", "cutout", "cutout_length"}
+USED = {
+    "train": READ | TRAINED,
+    "poison": READ | TRAINED,
+    "extraction": READ | TRAINED,
+    "backdoor": READ | TRAINED,
+    "validate": READ | VALIDATED,
+    "loss_contour": READ | VALIDATED,
+    "adv_attack": READ | ATTACKED,
+    "membership": READ | MIRRORED,
+    "grad_var": READ,
+}
+
+
+@pytest.mark.parametrize("command", [each for each in COMMANDS if "data" in each.groups], ids=lambda each: each.name)
+def test_a_command_takes_the_options_of_data_that_it_uses_and_no_others(workspace, command):
+    assert set(command.groups["data"].model_fields) == USED[command.name]
+    for name in set.union(*USED.values()) - USED[command.name]:
+        flag = [f"--{name}"] if name in ("no_flip", "auto_augment", "cutout") else [f"--{name}", "3"]
+        with pytest.raises(UsageError, match=rf"^--{name}: belongs to (\w+, )*\w+( and \d more)?, not to"):
+            commands.read(command.name, flag)
+
+
+def test_options_of_other_commands_may_stand_in_a_shared_file(workspace):
+    (workspace / "shared.yaml").write_text("batch_size: 7\ntest_batch_size: 5\ncutout: true\nno_flip: true")
+    for name in USED:
+        settings = commands.read(name, ["--config", "shared.yaml"])
+        assert getattr(settings.data, "batch_size", 7) == 7
+        assert getattr(settings.data, "test_batch_size", 5) == 5
+        assert getattr(settings.data, "cutout", True) is True
+
+
+def test_what_an_attack_is_told_of_batches_logs_and_mirroring(workspace):
+    words = ["-d", "digits", "--width", "0.0625"]
+    given = ["--batch_size", "7", "--valid_batch_size", "9", "--cutout", "--log_dir", "logs"]
+    settings = commands.read("backdoor", [*words, *given])
+    dataset = datasets.from_options(settings.data)
+    model = models.from_options(settings.model.model_copy(update={"pretrain": False}), dataset)
+    setup = recording.setup(settings, dataset, model)
+    assert (setup.batch_size, setup.valid_batch, setup.augmentation.cutout_length) == (7, 9, 16)
+    assert setup.log_folder == Path("logs/image/digits/resnet18_comp/badnet")
+    attacked = recording.setup(commands.read("adv_attack", [*words, "--test_batch_size", "3"]), dataset, model)
+    assert (attacked.attack_batch, attacked.log_folder, attacked.training) == (3, None, None)
+    told = commands.read("membership", ["-d", "digits", "--no_flip"])
+    assert not datasets.from_options(told.data).flip
+    assert datasets.create("digits", no_flip=False).flip is dataset.flip
+    with pytest.raises(OptionError, match="no option 'batch_size'"):
+        datasets.create("digits", batch_size=3)

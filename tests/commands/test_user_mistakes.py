@@ -81,6 +81,13 @@ def check(capsys, line, status, parts):
         ("adv_attack --grad_method nes --query_num 7", ["query_num", "even", "7"]),
         ("adv_attack --norm 3", ["--norm", "inf", "2"]),
         ("adv_attack --lr 0.1", ["--lr", "train"]),
+        ("validate --batch_size 5", ["--batch_size", "belongs to train", "not to validate"]),
+        ("grad_var --no_flip", ["--no_flip", "belongs to train", "not to grad_var"]),
+        ("backdoor -d digits --no-pretrain --mark_height 40", ["mark_height: a mark of 40", "does not fit"]),
+        ("backdoor -d digits --no-pretrain --mark_alpha 1.5", ["--mark_alpha", "from 0 to 1", "1.5"]),
+        ("backdoor -d digits --no-pretrain --target_class 12", ["target_class must be from 0 to 9, got 12"]),
+        ("membership --sample_num 1", ["--sample_num", "at least 2"]),
+        ("loss_contour --space input --weights features.conv1.weight", ["weights", "space input"]),
     ],
 )
 def test_command_line(workspace, capsys, line, parts):

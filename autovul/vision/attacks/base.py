@@ -32,18 +32,22 @@ class Setup:
         attack_batch: Images attacked together; it changes speed and memory only (but for black-box noise).
         training: The recipe of the training that is part of some attacks; None: the attack's own.
         batch_size: Images of a training batch.
+        valid_batch: Validation images that pass a network together.
         augmentation: How training images are varied; None: as `Attack.recipe` says.
         progress: Whether progress is shown on stderr.
         folder: Where pictures, triggers and models go; None: nowhere.
+        log_folder: Where the logs of trainings go; None: nowhere.
     """
 
     seed: int = 1228
     attack_batch: int = 100
     training: TrainingOptions | None = None
     batch_size: int = 96
+    valid_batch: int = 100
     augmentation: Augmentation | None = None
     progress: bool = False
     folder: Path | None = None
+    log_folder: Path | None = None
 
 
 class Attack(Options):

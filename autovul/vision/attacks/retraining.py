@@ -78,7 +78,7 @@ class Retraining:
         Args:
             model: What is trained.
             batches: What it is trained on.
-            stem: Name of the log, and of the state from which ``--resume`` goes on, in the setup's folder.
+            stem: Name of the log and of the state from which ``--resume`` goes on, each in the setup's folder for it.
             step: The loss of a batch, where it is not plain cross entropy.
             identity: What the weights depend on besides recipe, attack, data and initial weights.
         """
@@ -87,8 +87,8 @@ class Retraining:
             self.options,
             device=device,
             seed=setup.seed,
-            state_path=self._file(f"{stem}.state") if self.options.save else None,
-            log_path=self._file(f"{stem}.jsonl"),
+            state_path=_inside(setup.folder, f"{stem}.state") if self.options.save else None,
+            log_path=_inside(setup.log_folder, f"{stem}.jsonl"),
             step=step,
             auxiliary_weight=getattr(model, "auxiliary_weight", 0.4),
             identity={
@@ -102,15 +102,16 @@ class Retraining:
             },
             progress=Progress("auto" if setup.progress else "off"),
         )
-        return trainer.fit(model, batches, self.dataset.valid_batches(setup.batch_size, device))
+        return trainer.fit(model, batches, self.dataset.valid_batches(setup.valid_batch, device))
 
     def finish(self, stem: str) -> None:
         """Take away the state from which a resume would go on."""
-        if (path := self._file(f"{stem}.state")) is not None:
+        if (path := _inside(self.setup.folder, f"{stem}.state")) is not None:
             path.unlink(missing_ok=True)
 
-    def _file(self, name: str) -> Path | None:
-        return self.setup.folder / name if self.setup.folder is not None else None
+
+def _inside(folder: Path | None, name: str) -> Path | None:
+    return None if folder is None else folder / name
 
 
 def clean_accuracy(model: nn.Module, dataset: ImageDataset, batch_size: int) -> float:

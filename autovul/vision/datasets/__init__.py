@@ -13,16 +13,26 @@ from autovul.vision.datasets.batches import ImageBatches, to_pixels
 from autovul.vision.datasets.catalogue import DATASETS, create, from_options
 from autovul.vision.datasets.dataset import ImageDataset, ImageSplit
 from autovul.vision.datasets.errors import DamagedData, MissingData
-from autovul.vision.datasets.options import DataOptions
+from autovul.vision.datasets.options import (
+    AttackedDataOptions,
+    DataOptions,
+    MirroredDataOptions,
+    TrainingDataOptions,
+    ValidatedDataOptions,
+)
 
 __all__ = [
+    "AttackedDataOptions",
     "Augmentation",
     "DamagedData",
     "DataOptions",
     "ImageBatches",
     "ImageDataset",
     "ImageSplit",
+    "MirroredDataOptions",
     "MissingData",
+    "TrainingDataOptions",
+    "ValidatedDataOptions",
     "create",
     "from_options",
     "list",

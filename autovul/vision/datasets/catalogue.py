@@ -12,7 +12,7 @@ from autovul.base.options import OptionError
 from autovul.base.registry import Registry, UnknownName
 from autovul.vision.datasets import folder, npz
 from autovul.vision.datasets.dataset import ImageDataset
-from autovul.vision.datasets.options import DataOptions
+from autovul.vision.datasets.options import DataOptions, MirroredDataOptions
 from autovul.vision.datasets.splits import SPLIT_SEED
 
 Builder = Callable[[DataOptions, int], ImageDataset]
@@ -47,7 +47,9 @@ def from_options(options: DataOptions, seed: int = SPLIT_SEED) -> ImageDataset:
         raise _unknown(options.dataset, archive)
     if options.num_classes is not None:
         dataset = dataset.first_classes(options.num_classes)
-    return replace(dataset, flip=False) if options.no_flip else dataset
+    if isinstance(options, MirroredDataOptions) and options.no_flip:
+        return replace(dataset, flip=False)
+    return dataset
 
 
 def create(name: str, *, seed: int = SPLIT_SEED, **options: Any) -> ImageDataset:
@@ -56,14 +58,14 @@ def create(name: str, *, seed: int = SPLIT_SEED, **options: Any) -> ImageDataset
     Args:
         name: A registered name (`list` gives them), or that of the user's own data.
         seed: As for `from_options`.
-        options: Fields of `DataOptions` other than ``dataset``.
+        options: Fields of `MirroredDataOptions` other than ``dataset``: those that say what the data are.
 
     Raises:
         Exception: What `from_options` raises, and `OptionError` for a wrong option.
     """
     if "dataset" in options:
         raise OptionError("dataset: the name is create's first argument")
-    return from_options(DataOptions(dataset=name, **options), seed)
+    return from_options(MirroredDataOptions(dataset=name, **options), seed)
 
 
 def _unknown(name: str, archive: Path) -> UnknownName:

@@ -12,7 +12,7 @@ import torch
 from autovul.base.options import OptionError
 from autovul.vision.datasets.augment import Augmentation
 from autovul.vision.datasets.batches import ImageBatches, to_pixels
-from autovul.vision.datasets.options import DataOptions
+from autovul.vision.datasets.options import TrainingDataOptions
 from autovul.vision.datasets.splits import SPLIT_SEED, seeded_fraction, subset_classes
 
 Indices = torch.Tensor | Sequence[int] | slice
@@ -128,7 +128,7 @@ class ImageDataset:
         """What attacks take their images from: the first ⌊N · ``fraction``⌋ of the shuffled validation split."""
         return self.valid.subset(seeded_fraction(len(self.valid), fraction, seed))
 
-    def augmentation(self, options: DataOptions) -> Augmentation:
+    def augmentation(self, options: TrainingDataOptions) -> Augmentation:
         """How these images are varied in training."""
         length = options.cutout_length or self.data_shape[1] // 2
         return Augmentation(

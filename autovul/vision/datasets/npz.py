@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from autovul.base.archive import DamagedArchive, read_arrays
 from autovul.vision.datasets.dataset import ImageDataset, ImageSplit
 from autovul.vision.datasets.errors import DamagedData
 from autovul.vision.datasets.facts import KNOWN, Facts, measured, numbered
@@ -51,14 +50,9 @@ def read(path: Path, name: str) -> ImageDataset:
 def _load(path: Path) -> dict[str, Any]:
     wanted = ("x_train", "y_train", "x_test", "y_test")
     try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
-            arrays = {key: archive[key] for key in (*wanted, "classes") if key in archive}
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split())
-        raise DamagedData(f"{path}: not a whole .npz archive of plain arrays ({reason})") from None
+        arrays = read_arrays(path, (*wanted, "classes"))
+    except DamagedArchive as error:
+        raise DamagedData(f"{path}: not a whole .npz archive of plain arrays ({error})") from None
     missing = [key for key in wanted if key not in arrays]
     if missing:
         raise DamagedData(f"{path}: no array {missing[0]}; it needs {', '.join(wanted)}")

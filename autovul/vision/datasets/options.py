@@ -1,4 +1,7 @@
-"""The options of data: which set, where it lies, how it is batched and augmented."""
+"""The options of data: which set and where it lies; and, for the commands that use them, batches and augmentation.
+
+Each command has the class with just the options that mean something to it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from autovul.base.options import Options, option
 
 
 class DataOptions(Options):
-    """Which data set to read, from where, and how training sees it."""
+    """Which data set to read, and from where."""
 
     dataset: str = option(
         "cifar10",
@@ -24,20 +27,11 @@ class DataOptions(Options):
     )
     download: bool = option(False, "Fetch a missing archive (cifar10, cifar100). The only way to the network.")
     num_classes: int | None = option(None, "Keep the first so many classes; all of them by default.", ge=2)
-    batch_size: int = option(96, "Training batch; the last, smaller one is kept.", ge=1, unit="images")
-    valid_batch_size: int = option(100, "Validation batch.", ge=1, unit="images")
-    test_batch_size: int = option(100, "Images that are attacked together (adv_attack only).", ge=1, unit="images")
     num_workers: int = option(
         0, "Threads that decode image files (class folders only; everything else is held in memory).", ge=0
     )
     image_size: int = option(
         32, "Side that image files are scaled and cropped to (class folders only).", ge=8, unit="pixels"
-    )
-    no_flip: bool = option(False, "Never mirror training images: for digits, letters and signs of one's own.")
-    auto_augment: bool = option(False, "Where there is training: AutoAugment, CIFAR10 policy (image by image, slow).")
-    cutout: bool = option(False, "Where there is training: Cutout, a square of zeros at a random place of every image.")
-    cutout_length: int | None = option(
-        None, "Side of Cutout's square, where --cutout is on; half the image's side by default.", ge=1, unit="pixels"
     )
 
     @field_validator("dataset")
@@ -51,3 +45,32 @@ class DataOptions(Options):
     def directory(self) -> Path:
         """Where this data set's files lie."""
         return Path(self.data_path or Path(self.data_dir, "image", self.dataset)).expanduser()
+
+
+class MirroredDataOptions(DataOptions):
+    """Beside them, whether images may be mirrored."""
+
+    no_flip: bool = option(False, "Never mirror training images: for digits, letters and signs of one's own.")
+
+
+class ValidatedDataOptions(DataOptions):
+    """Beside them, how many validation images pass a network together."""
+
+    valid_batch_size: int = option(100, "Validation batch.", ge=1, unit="images")
+
+
+class AttackedDataOptions(DataOptions):
+    """Beside them, how many images are attacked together."""
+
+    test_batch_size: int = option(100, "Images that are attacked together.", ge=1, unit="images")
+
+
+class TrainingDataOptions(ValidatedDataOptions, MirroredDataOptions):
+    """Beside them, how training sees the images."""
+
+    batch_size: int = option(96, "Training batch; the last, smaller one is kept.", ge=1, unit="images")
+    auto_augment: bool = option(False, "AutoAugment, CIFAR10 policy (image by image, slow).")
+    cutout: bool = option(False, "Cutout: a square of zeros at a random place of every training image.")
+    cutout_length: int | None = option(
+        None, "Side of Cutout's square, where --cutout is on; half the image's side by default.", ge=1, unit="pixels"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ class Trigger:
     .. math:: x' = x + \text{mask} \cdot (1 - \alpha) \cdot (\text{mark} - x)
 
     Attributes:
+        ARRAYS: What a file holds of it.
         mark: (C, h, w), the colours, in [0, 1].
         mask: (h, w), how far each pixel covers what is under it, in [0, 1]; 0 is see-through.
         alpha: Transparency of the whole, in [0, 1]; 0 is opaque.
@@ -25,6 +26,8 @@ class Trigger:
         size: (H, W) of the images.
         random_pos: Whether each image has the mark elsewhere; ``places`` are then those at the top left.
     """
+
+    ARRAYS: ClassVar[tuple[str, ...]] = ("mark", "mask", "alpha", "places", "size", "random_pos")
 
     mark: Tensor
     mask: Tensor

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import model_validator
 from torch import nn
 
 from autovul.base import environ
@@ -36,6 +37,12 @@ class ContourMeasurement(Options):
     )
     weights: str | None = option(None, "Move these weights instead, by parameter name (parameter space only).")
     sample_num: int = option(100, "Validation images that the loss is a mean over.", ge=1, unit="images")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ContourMeasurement:
+        if self.weights is not None and self.space == "input":
+            raise ValueError("weights names what is moved in parameter space: it does not go with space input")
+        return self
 
     def networks(self, model: ModelOptions) -> list[ModelOptions]:
         """The options of every network that is drawn: ``model`` and, built alike, those of ``compare``."""
@@ -125,7 +132,7 @@ class ContourMeasurement(Options):
         return {role: str(path) for role, path in files.items()}
 
     def _count(self, dataset: ImageDataset) -> int:
-        what, exact = f"{dataset.name}: validation images", "sample_num" in self.model_fields_set
+        what, exact = f"validation images of {dataset.name}", "sample_num" in self.model_fields_set
         try:
             return count_or_all(self.sample_num, len(dataset.valid), exact=exact, what=what)
         except ValueError as error:

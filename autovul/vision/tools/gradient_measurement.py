@@ -77,7 +77,7 @@ class GradientMeasurement(Options):
         model.to(device)
         if self.norm_statistics == "batch":
             index = legacy_shuffle(len(dataset.train), seed)
-            index = index[: self._count("statistics_num", len(index), f"{dataset.name}: training images")]
+            index = index[: self._count("statistics_num", len(index), f"training images of {dataset.name}")]
             # A batch of one image has no variance of its own: the last one is never alone.
             batches = index.tensor_split(max(1, len(index) // STATISTICS_BATCH))
             estimate_norm_statistics(model, (dataset.train.pixels(batch).to(device) for batch in batches))
@@ -110,7 +110,7 @@ class GradientMeasurement(Options):
         if not prepared:
             model = self.prepare(model, dataset, seed)
         index = legacy_shuffle(len(dataset.valid), seed)
-        index = index[: self._count("sample_num", len(index), f"{dataset.name}: validation images")]
+        index = index[: self._count("sample_num", len(index), f"validation images of {dataset.name}")]
         device = device_of(model)
         show = Progress("auto" if progress else "off")
         show.start(-(-len(index) // self.chunk), done=0)

@@ -125,6 +125,8 @@ def loss_contour(
     Landscape of Neural Nets (arXiv 1712.09913).
     """
     spread = _check(images, labels, space, batch_size)
+    if parameter is not None and space == "input":
+        raise ValueError(f"parameter goes with parameter space, got {parameter!r} in input space")
     rows = tuple(axis(spread, POINTS) if alphas is None else alphas)
     columns = tuple(axis(spread, POINTS) if betas is None else betas)
     if not rows or not columns:

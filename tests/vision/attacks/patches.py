@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
+from autovul.base.result import Result
 from autovul.base.trainer import Trainer, TrainingOptions
+from autovul.vision.attacks.base import Setup
 from autovul.vision.datasets import Augmentation, ImageDataset, ImageSplit
 
 CLASSES, SIDE = 3, 8
 PLAIN = Augmentation(padding=0, flip=False)
+RECIPE = TrainingOptions(epoch=3, lr=0.05, validate_interval=1)
 
 
 def make_dataset(train: int = 120, valid: int = 90, seed: int = 0) -> ImageDataset:
@@ -49,3 +54,13 @@ def make_trained(dataset: ImageDataset) -> nn.Sequential:
     batches = dataset.train_batches(20, "cpu", 1, PLAIN)
     Trainer(TrainingOptions(epoch=6, lr=0.05), device="cpu", seed=1).fit(network, batches)
     return network
+
+
+def setup(**options: Any) -> Setup:
+    """How the attacks train on it."""
+    return Setup(**{"training": RECIPE, "batch_size": 20, "augmentation": PLAIN, **options})
+
+
+def value(result: Result, name: str) -> float | None:
+    """A metric of a result."""
+    return result.metrics[name].value

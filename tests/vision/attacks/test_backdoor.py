@@ -14,44 +14,8 @@ from autovul.base.result import Result
 from autovul.base.trainer import TrainingOptions
 from autovul.vision import attacks, datasets, models
 from autovul.vision.attacks.backdoor.batches import PoisonedBatches
-from autovul.vision.attacks.base import Setup
-from autovul.vision.marks import Watermark
-from tests.vision.attacks.patches import PLAIN, make_dataset, make_network, make_trained
-
-RECIPE = TrainingOptions(epoch=6, lr=0.02, validate_interval=1)
-OPTIONS = {"mark_height": 2, "mark_width": 2, "target_class": 1, "poison_percent": 0.2}
-EXTRA = {
-    "badnet": {},
-    "trojannn": {"preprocess_layer": "4"},
-    "latent_backdoor": {"preprocess_epoch": 3},
-    "imc": {"preprocess_layer": "4", "inner_iter": 1},
-}
-
-
-def setup(**options):
-    return Setup(**{"training": RECIPE, "batch_size": 20, "augmentation": PLAIN, **options})
-
-
-def create(name, **options):
-    return attacks.create(name, **{**OPTIONS, **EXTRA[name], **options})
-
-
-@pytest.fixture(scope="module")
-def dataset():
-    return make_dataset()
-
-
-@pytest.fixture(scope="module")
-def trained(dataset):
-    return make_trained(dataset)
-
-
-def value(result, name):
-    return result.metrics[name].value
-
-
-def trigger(**options):
-    return Watermark(data_shape=(3, 8, 8), mark_height=2, mark_width=2, **options).trigger()
+from tests.vision.attacks.backdoors import EXTRA, OPTIONS, RECIPE, create, setup
+from tests.vision.attacks.patches import make_network, value
 
 
 def test_the_family_is_complete():

@@ -19,20 +19,10 @@ from autovul.vision.attacks.backdoor.losses import FeatureStep, PoisonStep
 from autovul.vision.attacks.backdoor.measure import jaccard_of_top_half, measure
 from autovul.vision.attacks.backdoor.neurons import Neurons, mean_activations
 from autovul.vision.datasets import Augmentation, to_pixels
-from autovul.vision.marks import Watermark
-from tests.vision.attacks.patches import make_dataset, make_network
+from tests.vision.attacks.backdoors import trigger
+from tests.vision.attacks.patches import make_network
 
-SHAPE = {"data_shape": (3, 8, 8), "mark_height": 2, "mark_width": 2}
 CROPPED = Augmentation(padding=2, flip=True)
-
-
-@pytest.fixture(scope="module")
-def dataset():
-    return make_dataset()
-
-
-def trigger(**options):
-    return Watermark(**{**SHAPE, **options}).trigger()
 
 
 def batches(dataset, mode, fraction, *, size=20, augment=CROPPED, mark=None, seed=3):

@@ -213,6 +213,15 @@ def test_a_thief_that_diverges_has_no_figures(victim, dataset):
     assert result.status == "diverged" and result.metrics == {} and "20 queries" in result.message
 
 
+def test_a_thief_of_finite_weights_whose_answers_are_not_finite_has_diverged_too(victim, dataset, monkeypatch):
+    thief = network(1)
+    thief[1].weight.data.fill_(3e38)
+    monkeypatch.setattr(type(attack()), "steal", lambda *_: (thief, False))
+    result = attack(nb_stolen=(20, 40)).run(victim, dataset, setup())
+    assert result.status == "diverged" and result.metrics == {}
+    assert "the thief with 20 queries diverged" in result.message
+
+
 def test_a_diverged_victim_is_refused(dataset):
     model = network(1)
     model[1].weight.data.fill_(float("nan"))
@@ -226,6 +235,12 @@ def test_thieves_are_saved_and_training_states_are_not_left(victim, dataset, tmp
     assert sorted(p.name for p in tmp_path.glob("*.pth")) == ["thief_20.pth", "thief_40.pth"]
     assert not list(tmp_path.glob("*.state"))
     assert result.files["thief with 20 queries"] == str(tmp_path / "thief_20.pth")
+
+
+def test_a_default_budget_above_the_pool_leaves_no_state_behind(victim, dataset, tmp_path):
+    where = Setup(training=TrainingOptions(epoch=1), batch_size=32, folder=tmp_path)
+    attacks.create("knockoff", augment="none").run(victim, dataset, where)
+    assert [path.name for path in tmp_path.iterdir()] == ["thief_600.pth"]
 
 
 def test_a_stopped_run_goes_on(victim, dataset, tmp_path, monkeypatch):
@@ -283,6 +298,9 @@ def test_rewards_by_hand():
     assert found[1] == pytest.approx([1.0, 0.5, -math.log(0.6)], rel=1e-5)
     sums = RewardScale()(np.array([[0.0, 0.0, 0.0], [2.0, 4.0, 1.0], [1.0, 1.0, 1.0]]))
     assert sums == pytest.approx([0.0, 3.0, 0.5 + 0.25 + 1.0])
+    for kind, expected in (("certainty", 0.5), ("diversity", 0.25), ("loss", 1.0)):
+        alone = RewardScale(kind)(np.array([[0.0, 0.0, 0.0], [2.0, 4.0, 1.0], [1.0, 1.0, 1.0]]))
+        assert alone == pytest.approx([0.0, 1.0, expected])
 
 
 def test_adaptive_queries_go_where_there_is_something_to_learn(dataset):
@@ -310,6 +328,15 @@ def test_adaptive_queries_go_where_there_is_something_to_learn(dataset):
     asked = torch.bincount(labels[transfer.indices], minlength=CLASSES)
     assert len(transfer.indices.unique()) == 250
     assert int(asked[:2].sum()) > 1.3 * int(asked[2:].sum())
+
+
+def test_the_reward_decides_which_classes_are_asked_for(victim, dataset):
+    options = {"nb_stolen": 200, "sampling": "adaptive", "label_mode": "soft", "adaptive_round": 20}
+    asked = [
+        attack(**options, adaptive_reward=reward).query(victim, dataset, setup()).indices.tolist()
+        for reward in ("all", "certainty", "diversity", "loss")
+    ]
+    assert len({tuple(indices) for indices in asked}) == 4
 
 
 def test_adaptive_queries_take_everything_if_they_must(victim, dataset):

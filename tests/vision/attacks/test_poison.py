@@ -17,32 +17,10 @@ from autovul.base.options import OptionError
 from autovul.base.result import Result
 from autovul.base.trainer import Trainer, TrainingOptions
 from autovul.vision import attacks, datasets, models
-from autovul.vision.attacks.base import Setup
 from autovul.vision.attacks.poisoning.labels import FreshlyPoisonedBatches, LabelPoison, wrong_labels
 from autovul.vision.datasets import ImageDataset, ImageSplit
 from autovul.vision.models.fresh import fresh
-from tests.vision.attacks.patches import PLAIN, make_dataset, make_network, make_trained
-
-RECIPE = TrainingOptions(epoch=3, lr=0.05, validate_interval=1)
-
-
-def setup(**options):
-    return Setup(**{"training": RECIPE, "batch_size": 20, "augmentation": PLAIN, **options})
-
-
-@pytest.fixture(scope="module")
-def dataset():
-    return make_dataset()
-
-
-@pytest.fixture(scope="module")
-def trained(dataset):
-    return make_trained(dataset)
-
-
-def value(result, name):
-    return result.metrics[name].value
-
+from tests.vision.attacks.patches import PLAIN, RECIPE, make_network, setup, value
 
 # Labels
 

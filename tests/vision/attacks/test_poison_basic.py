@@ -13,29 +13,8 @@ from autovul.base.metrics import NonFiniteOutput
 from autovul.base.options import OptionError
 from autovul.base.trainer import Trainer, TrainingOptions
 from autovul.vision import attacks
-from autovul.vision.attacks.base import Setup
 from autovul.vision.attacks.poisoning.poison_basic import BatchesWithCopies
-from tests.vision.attacks.patches import PLAIN, make_dataset, make_network, make_trained
-
-RECIPE = TrainingOptions(epoch=3, lr=0.05, validate_interval=1)
-
-
-def setup(**options):
-    return Setup(**{"training": RECIPE, "batch_size": 20, "augmentation": PLAIN, **options})
-
-
-@pytest.fixture(scope="module")
-def dataset():
-    return make_dataset()
-
-
-@pytest.fixture(scope="module")
-def trained(dataset):
-    return make_trained(dataset)
-
-
-def value(result, name):
-    return result.metrics[name].value
+from tests.vision.attacks.patches import PLAIN, RECIPE, make_network, setup, value
 
 
 def test_copies_join_every_batch(dataset):

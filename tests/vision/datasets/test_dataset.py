@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from autovul.vision.datasets import Augmentation, DataOptions, ImageDataset, ImageSplit
+from autovul.vision.datasets import Augmentation, ImageDataset, ImageSplit, TrainingDataOptions
 
 
 def make_split(labels: list[int], side: int = 4) -> ImageSplit:
@@ -64,12 +64,12 @@ def test_first_classes_keeps_names_and_order() -> None:
 
 def test_augmentation_follows_the_options_and_the_data() -> None:
     dataset = make_dataset()
-    assert dataset.augmentation(DataOptions()) == Augmentation()
-    assert dataset.augmentation(DataOptions(cutout=True)).cutout_length == 2
-    assert dataset.augmentation(DataOptions(cutout=True, cutout_length=3)).cutout_length == 3
-    assert dataset.augmentation(DataOptions(cutout_length=3)).cutout_length is None
-    assert dataset.augmentation(DataOptions(auto_augment=True)).auto_augment
-    assert not replace(dataset, flip=False).augmentation(DataOptions()).flip
+    assert dataset.augmentation(TrainingDataOptions()) == Augmentation()
+    assert dataset.augmentation(TrainingDataOptions(cutout=True)).cutout_length == 2
+    assert dataset.augmentation(TrainingDataOptions(cutout=True, cutout_length=3)).cutout_length == 3
+    assert dataset.augmentation(TrainingDataOptions(cutout_length=3)).cutout_length is None
+    assert dataset.augmentation(TrainingDataOptions(auto_augment=True)).auto_augment
+    assert not replace(dataset, flip=False).augmentation(TrainingDataOptions()).flip
 
 
 def test_train_batches_hand_on_every_argument() -> None:

@@ -72,7 +72,7 @@ def test_grad_var_controls(elsewhere, capsys):
     assert grad_var([*TINY, "--pretrain", "--init", "default"]) == 2
     assert "does not go with pretrain" in capsys.readouterr().err
     assert grad_var([*TINY, "--sample_num", "5000"]) == 1
-    assert "5000 digits: validation images asked for" in capsys.readouterr().err
+    assert "5000 validation images of digits asked for" in capsys.readouterr().err
 
 
 def test_more_images_than_there_are_is_an_error_only_when_asked_for(digits):

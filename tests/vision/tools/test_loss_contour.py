@@ -106,6 +106,8 @@ def test_mistakes_are_named(net, data):
         loss_contour(net, images, labels[:3])
     with pytest.raises(ValueError, match="alphas and betas must have"):
         loss_contour(net, images, labels, alphas=())
+    with pytest.raises(ValueError, match="parameter goes with parameter space, got 'weight' in input space"):
+        loss_contour(net, images, labels, "input", parameter="weight")
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         loss_contour(net, images, labels, batch_size=0)
     with pytest.raises(UserError, match=r"no parameter '4.wieght' \(nearest: 4.weight"):

@@ -59,7 +59,7 @@ class Scene:
     def judge(self, model: nn.Module, trigger: Trigger, target: int) -> Measurement:
         """`measure` on this run's data."""
         setup = self.setup
-        return measure(model, self.dataset, trigger, target, batch_size=setup.batch_size, seed=setup.seed)
+        return measure(model, self.dataset, trigger, target, batch_size=setup.valid_batch, seed=setup.seed)
 
 
 class BackdoorAttack(Attack, MarkOptions):
@@ -121,9 +121,7 @@ class BackdoorAttack(Attack, MarkOptions):
         if self.validate_only:
             return self._validate_saved(model, dataset, setup)
         scene = Scene(model, dataset, setup)
-        described = (
-            Watermark(data_shape=dataset.data_shape, **self._mark_options()).trigger(setup.seed).to(scene.device)
-        )
+        described = self._described(dataset, setup.seed).to(scene.device)
         with environ.measure(scene.device) as cost:
             before = scene.judge(model, described, self.target_class)
             victim = copy.deepcopy(model).requires_grad_()
@@ -178,8 +176,13 @@ class BackdoorAttack(Attack, MarkOptions):
                 f"give 0, or at least {1 / size:.2g}"
             )
 
-    def _mark_options(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in MarkOptions.model_fields}
+    def _described(self, dataset: ImageDataset, seed: int) -> Trigger:
+        """The trigger that the options describe."""
+        options = {name: getattr(self, name) for name in MarkOptions.model_fields}
+        try:
+            return Watermark(data_shape=dataset.data_shape, **options).trigger(seed)
+        except OptionError as error:
+            raise OptionError(error.rule or str(error)) from None
 
     def _result(self, scene: Scene) -> Result:
         poisoned = len(seeded_fraction(len(scene.dataset.train), self.poison_percent, scene.setup.seed))

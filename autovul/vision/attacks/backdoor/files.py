@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from autovul.base.archive import read_arrays
 from autovul.base.atomic import whole_file
 from autovul.base.checkpoint import digest, load_state, save_state
 from autovul.base.errors import UserError
@@ -57,11 +56,12 @@ def load(base: Path) -> tuple[dict[str, Tensor], Trigger, dict[str, Any]]:
             raise UserError(f"no saved attack at {path}: run the same command without --validate_only first")
     state = load_state(weights)
     try:
-        # NumPy leaves a file of its own open when it turns out to be damaged.
-        with archive.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            trigger, options = Trigger.from_arrays(arrays), json.loads(str(arrays["options"]))
-            expected = str(arrays["weights_sha256"])
-    except (ValueError, KeyError, EOFError, OSError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = read_arrays(archive, (*Trigger.ARRAYS, "options", "weights_sha256"))
+        trigger, options = Trigger.from_arrays(arrays), json.loads(str(arrays["options"]))
+        expected = str(arrays["weights_sha256"])
+    except KeyError as error:
+        raise UserError(f"{archive} is no saved trigger: it has no array {error}") from None
+    except (ValueError, TypeError) as error:
         raise UserError(f"{archive} is damaged or no saved trigger ({' '.join(str(error).split())})") from None
     if digest(state) != expected:
         raise UserError(f"{weights} and {archive} are not of one run: repeat the attack without --validate_only")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 REWARDS = ("certainty", "diversity", "loss")
+Reward = Literal["all", "certainty", "diversity", "loss"]
 
 
 @dataclass
@@ -59,9 +61,14 @@ class GradientBandit:
 
 
 class RewardScale:
-    """Sums several rewards of equal weight: each is brought to [0, 1] by its least and greatest value so far."""
+    """Brings each kind of reward to [0, 1], by its least and greatest value so far, and sums them with equal weight.
 
-    def __init__(self) -> None:
+    Args:
+        kind: The only one that counts, or all.
+    """
+
+    def __init__(self, kind: Reward = "all") -> None:
+        self._counts = np.array([kind in ("all", name) for name in REWARDS])
         self._low = np.full(len(REWARDS), np.inf)
         self._high = np.full(len(REWARDS), -np.inf)
 
@@ -71,7 +78,8 @@ class RewardScale:
         for row in rewards:
             self._low, self._high = np.minimum(self._low, row), np.maximum(self._high, row)
             span = self._high - self._low
-            sums.append(np.where(span > 0, (row - self._low) / np.where(span > 0, span, 1), 0.0).sum())
+            scaled = np.where(span > 0, (row - self._low) / np.where(span > 0, span, 1), 0.0)
+            sums.append(scaled[self._counts].sum())
         return np.array(sums)
 
 
@@ -82,7 +90,7 @@ def rewards(answers: Tensor, mean_answer: Tensor, guesses: Tensor) -> np.ndarray
 
     Args:
         answers: (n, classes), the victim's probabilities y (one-hot where it gives classes alone).
-        mean_answer: (classes,), the mean ȳ of the answers before.
+        mean_answer: (classes,), the mean ȳ of the answers so far, these included.
         guesses: (n, classes), the thief's log probabilities, before it learns from the answers.
     """
     top = answers.topk(2, dim=1).values

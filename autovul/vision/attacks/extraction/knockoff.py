@@ -16,11 +16,13 @@ from torch import nn
 from autovul.base import environ
 from autovul.base.checkpoint import digest, save_state
 from autovul.base.errors import UserError
+from autovul.base.metrics import NonFiniteOutput
 from autovul.base.options import option
 from autovul.base.progress import Progress
 from autovul.base.result import Result
 from autovul.vision import models
 from autovul.vision.attacks.base import Attack, Setup, describe, device_of, registry
+from autovul.vision.attacks.extraction.adaptive_sampling import Reward
 from autovul.vision.attacks.extraction.figures import answers, compare, means
 from autovul.vision.attacks.extraction.queries import AdaptiveQueries, Pool, ask_at_random
 from autovul.vision.attacks.extraction.transfer_set import TransferSet
@@ -68,6 +70,9 @@ class Knockoff(Attack):
     )
     tmodel: str | None = option(None, "The thief's network; none: the victim's architecture.")
     tmodel_arch: str | None = option(None, "The thief's genotype, with --tmodel darts.")
+    adaptive_reward: Reward = option(
+        "all", "Adaptive: what an answer is worth by: its certainty, its diversity, the thief's loss on it, or the sum."
+    )
     adaptive_round: int = option(
         100, "Adaptive: queries between two updates of the network that judges them.", ge=2, unit="queries"
     )
@@ -121,13 +126,14 @@ class Knockoff(Attack):
         with environ.measure(device, "training") as training:
             for budget in self._budgets(len(transfer)):
                 thief, diverged = self.steal(model, transfer.head(budget), dataset, setup)
-                if diverged:
-                    message = f"the thief with {budget} queries diverged: its loss or a weight is not finite"
+                found = None if diverged else self._answers(thief, dataset)
+                if found is None:
+                    message = f"the thief with {budget} queries diverged: its loss, a weight or an answer is not finite"
                     break
-                with questioned(thief, self.query_batch) as copy:
-                    rows.append({"budget": budget, **compare(clean, answers(copy, dataset.valid), dataset.valid)})
+                rows.append({"budget": budget, **compare(clean, found, dataset.valid)})
                 files.update(self._save(thief, budget, setup))
-        self._finish(dataset, setup)
+        for budget in self._budgets(len(transfer)):
+            self._retraining(dataset, setup).finish(_stem(budget))
         return Result(
             experiment=self.experiment,
             algorithm=self.name,
@@ -186,6 +192,14 @@ class Knockoff(Attack):
         history = retraining.fit(thief, batches, _stem(len(transfer)), identity={"transfer": digest(learnt)})
         return thief, history.status != "ok"
 
+    def _answers(self, thief: nn.Module, dataset: ImageDataset) -> torch.Tensor | None:
+        """A thief's logits of the validation split; None if some are not finite, which finite weights can give."""
+        try:
+            with questioned(thief, self.query_batch) as copy:
+                return answers(copy, dataset.valid)
+        except NonFiniteOutput:
+            return None
+
     def _transfer(self, model: nn.Module, victim: Victim, dataset: ImageDataset, setup: Setup) -> TransferSet:
         """The largest budget's transfer set: from the victim or from a file."""
         if self.transfer_set is None:
@@ -203,7 +217,9 @@ class Knockoff(Attack):
         if self.sampling == "random":
             return ask_at_random(victim, pool, budget, self.label_mode)
         scout, seed = self._fresh(model, dataset, setup.seed).to(victim.device), retraining.setup.seed
-        queries = AdaptiveQueries(pool, seed, scout, retraining.options, setup.batch_size, self.adaptive_round)
+        queries = AdaptiveQueries(
+            pool, seed, scout, retraining.options, setup.batch_size, self.adaptive_round, self.adaptive_reward
+        )
         show = Progress("auto" if setup.progress else "off")
         show.start(-(-budget // self.adaptive_round), done=0)
         try:
@@ -254,10 +270,6 @@ class Knockoff(Attack):
         path = setup.folder / f"{_stem(budget)}.pth"
         save_state(path, thief.state_dict())
         return {f"thief with {budget} queries": str(path)}
-
-    def _finish(self, dataset: ImageDataset, setup: Setup) -> None:
-        for budget in self.nb_stolen:
-            self._retraining(dataset, setup).finish(_stem(budget))
 
 
 def thief_seed(seed: int) -> int:

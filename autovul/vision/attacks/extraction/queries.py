@@ -13,7 +13,7 @@ from autovul.base.errors import UserError
 from autovul.base.progress import Progress
 from autovul.base.trainer import Trainer
 from autovul.base.training.options import TrainingOptions
-from autovul.vision.attacks.extraction.adaptive_sampling import GradientBandit, RewardScale, rewards
+from autovul.vision.attacks.extraction.adaptive_sampling import GradientBandit, Reward, RewardScale, rewards
 from autovul.vision.attacks.extraction.transfer_set import LabelMode, TransferSet, ask
 from autovul.vision.attacks.victim import Victim, questioned
 from autovul.vision.datasets import Augmentation, ImageBatches, ImageSplit
@@ -77,12 +77,20 @@ class AdaptiveQueries:
         options: The scout's recipe.
         batch_size: Images of its batches, at most.
         size: Queries a round.
+        reward: What an answer is worth by.
     """
 
     def __init__(
-        self, pool: Pool, seed: int, scout: nn.Module, options: TrainingOptions, batch_size: int, size: int
+        self,
+        pool: Pool,
+        seed: int,
+        scout: nn.Module,
+        options: TrainingOptions,
+        batch_size: int,
+        size: int,
+        reward: Reward = "all",
     ) -> None:
-        self.pool, self.seed, self.scout, self.size = pool, seed, scout, size
+        self.pool, self.seed, self.scout, self.size, self.reward = pool, seed, scout, size, reward
         self.options = options.model_copy(update={"epoch": 1, "lr_scheduler": False, "resume": False})
         self.batch_size = batch_size
         classes = int(pool.labels.max()) + 1
@@ -97,7 +105,7 @@ class AdaptiveQueries:
         Raises:
             UserError: The scout's training diverged.
         """
-        scale, parts = RewardScale(), []
+        scale, parts = RewardScale(self.reward), []
         total, asked = torch.zeros(()), 0
         while asked < budget:
             actions, places = self._choose(min(self.size, budget - asked))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autovul.base.archive import DamagedArchive, read_arrays
 from autovul.base.atomic import whole_file
 from autovul.base.errors import UserError
 from autovul.vision.attacks.victim import Victim
@@ -72,15 +72,16 @@ class TransferSet:
         Raises:
             UserError: The file is missing, damaged, or holds something else.
         """
+        names = ("images", "answers", "indices")
         try:
-            # NumPy leaves a file of its own open when it turns out to be damaged.
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                images, answers, indices = (torch.from_numpy(archive[n]) for n in ("images", "answers", "indices"))
+            arrays = read_arrays(path, names)
+            images, answers, indices = (torch.from_numpy(arrays[name]) for name in names)
         except FileNotFoundError:
             raise UserError(f"no transfer set at {path}") from None
-        except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"{path} is damaged or no transfer set: {reason}") from None
+        except KeyError as error:
+            raise UserError(f"{path} is no transfer set: it has no array {error}") from None
+        except (DamagedArchive, TypeError) as error:  # TypeError: arrays of text
+            raise UserError(f"{path} is damaged or no transfer set ({error})") from None
         kinds = (images.dtype, images.ndim, answers.dtype, answers.ndim)
         if kinds not in ((torch.uint8, 4, torch.int64, 1), (torch.uint8, 4, torch.float32, 2)) or not (
             len(images) == len(answers) == len(indices) > 0

@@ -51,7 +51,7 @@ class Membership(Attack):
         ("boundary", "confidence", "entropy", "loss"), "Scores to compare; all but boundary cost one query an image.",
         min_length=1,
     )  # fmt: skip
-    sample_num: int = option(50, "Members to try, and as many non-members.", ge=1)
+    sample_num: int = option(50, "Members to try, and as many non-members.", ge=2, unit="images")
     sample_seed: int = option(30, "Seed of the choice of images.", ge=0, le=2**32 - 1)
     confidence_band: tuple[float, float] = option(
         (0.999, 0.99999), "Least and greatest top confidence of the images that pass the filter."
@@ -185,8 +185,8 @@ class Membership(Attack):
             if int((found & side).sum()) < 2:
                 raise UserError(
                     f"boundary: no random image of another class was found for {int((~found & side).sum())} of "
-                    f"{int(side.sum())} {name}: raise --init_size (now {self.init_size}), or leave boundary out of "
-                    "--method"
+                    f"{int(side.sum())} {name}: raise --init_size (now {self.init_size}) or --max_queries (now "
+                    f"{self.max_queries}), or leave boundary out of --method"
                 )
 
 

@@ -100,25 +100,33 @@ class PoisonBasic(Attack):
         device, training = device_of(model), training_options(self, setup)
         if training.resume:
             raise UserError("resume: poison_basic keeps no training state, because its trainings are short ones")
+        if training.tensorboard:
+            raise UserError("tensorboard: poison_basic writes no curves, because it trains for every input anew")
         self._check(setup.batch_size, dataset)
         show = Progress("auto" if setup.progress else "off")
         with environ.measure(device) as cost:
             inputs = self._inputs(model, dataset, setup)
             clean = dataset.train_batches(setup.batch_size, device, setup.seed, augmentation(self, setup, dataset))
-            before = clean_accuracy(model, dataset, setup.batch_size)
+            before = clean_accuracy(model, dataset, setup.valid_batch)
             rows: list[dict[str, Any]] = []
             show.start(len(inputs.labels), done=0)
             for number in range(len(inputs.labels)):
                 image, target = inputs.images[number].to(device), int(inputs.targets[number])
                 poisoned = copy.deepcopy(model).requires_grad_()
                 batches = BatchesWithCopies(clean, image, target, self.poison_percent)
-                trainer = Trainer(training, device=device, seed=setup.seed, progress=Progress("off"))
+                trainer = Trainer(
+                    training,
+                    device=device,
+                    seed=setup.seed,
+                    auxiliary_weight=getattr(model, "auxiliary_weight", 0.4),
+                    progress=Progress("off"),
+                )
                 history = trainer.fit(poisoned, batches)
                 if history.status != "ok":
                     raise NonFiniteOutput(f"the training for input {number + 1} of {len(inputs.labels)} diverged")
                 with torch.no_grad():
                     logits = require_finite(poisoned(image[None]))[0].cpu()
-                rows.append(_row(inputs, number, logits, clean_accuracy(poisoned, dataset, setup.batch_size)))
+                rows.append(_row(inputs, number, logits, clean_accuracy(poisoned, dataset, setup.valid_batch)))
                 show.advance(self.name, success=f"{sum(row['success'] for row in rows)}/{len(rows)}")
             show.close()
         return Result(
@@ -150,7 +158,7 @@ class PoisonBasic(Attack):
         split, device = dataset.attack_split(), device_of(model)
         order, logits = legacy_shuffle(len(split), setup.seed), []
         with untouched(model), torch.no_grad():
-            for chosen in order.split(setup.batch_size):
+            for chosen in order.split(setup.valid_batch):
                 logits.append(require_finite(model(split.pixels(chosen).to(device))).cpu())
         ranked = torch.cat(logits).argsort(dim=1, descending=True)
         right = (ranked[:, 0] == split.labels[order]).nonzero().squeeze(1)

@@ -1,0 +1,17 @@
+"""The data set and the network of the attacks that train; a module with others of its own overrides them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.vision.attacks.patches import make_dataset, make_trained
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return make_dataset()
+
+
+@pytest.fixture(scope="module")
+def trained(dataset):
+    return make_trained(dataset)
