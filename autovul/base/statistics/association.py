@@ -33,7 +33,7 @@ def rank_correlation(first: Sequence[float], second: Sequence[float], level: flo
     count = len(ranks[0])
     if count < LEAST_FOR_CORRELATION or any(np.ptp(rank) == 0 for rank in ranks):
         return None
-    r = float(np.clip(np.corrcoef(*ranks)[0, 1], -1, 1))
+    r = float(np.clip(np.corrcoef(ranks[0], ranks[1])[0, 1], -1, 1))
     if abs(r) > 1 - 1e-12:
         r = math.copysign(1, r)
         # artanh has no value at 1: the end that can be told is that of the largest correlation below it.

@@ -68,15 +68,15 @@ def seeds_needed(
     """
     from scipy.special import stdtrit
 
-    groups = [weighted_sum(group, [1 / len(group)] * len(group)) for group in (first, second)]
-    if groups[0] is None or groups[1] is None:
+    mean_1, mean_2 = (weighted_sum(group, [1 / len(group)] * len(group)) for group in (first, second))
+    if mean_1 is None or mean_2 is None:
         return None
-    # The variance of the group's mean with one seed a network: s² / k.
+    difference = abs(mean_1[0] - mean_2[0])
+    # The variance of a group's mean with one seed a network: s² / k.
     single = [
-        found[1] * len(group) / sum(1 / len(values) for values in group)
-        for found, group in zip(groups, (first, second), strict=True)
+        mean[1] * len(group) / sum(1 / len(values) for values in group)
+        for mean, group in ((mean_1, first), (mean_2, second))
     ]
-    difference = abs(groups[0][0] - groups[1][0])
     for seeds in range(2, MOST_SEEDS + 1):
         spread = [variance / seeds for variance in single]
         freedoms = [len(group) * (seeds - 1) for group in (first, second)]
