@@ -222,7 +222,7 @@ def notes(section: Section) -> list[str]:
     if section.replaced:
         older = plural(section.replaced, "older record of the same run was", "older records of the same runs were")
         found.append(f"{older} left aside; the newest counts.")
-    if _weights_are_fixed(section):
+    if any(network.weights_are_fixed for network in section.networks):
         found.append(
             "The seeds of a network share its weights: intervals over seeds hold the attack's chance, not training's."
         )
@@ -235,12 +235,6 @@ def notes(section: Section) -> list[str]:
 def _holders(holders: Mapping[str, Sequence[str]]) -> str:
     parts = [f"{value} ({listed(networks, 4)})" for value, networks in holders.items()]
     return listed(parts, 6)
-
-
-def _weights_are_fixed(section: Section) -> bool:
-    repeated = [network for network in section.networks if len(network.good) > 1]
-    hashes = [{run.result.weights_sha256 for run in network.good} for network in repeated]
-    return section.experiment != "train" and any(len(found) == 1 and "" not in found for found in hashes)
 
 
 def record_lines(record: Mapping[str, Any]) -> list[tuple[str, str]]:
