@@ -45,9 +45,10 @@ def forest(finding: Finding, controls: Sequence[Controlled]) -> Forest | None:
     if difference is None:
         return None
     entries: list[tuple[str, str, float, Interval | None]] = [
-        ("These networks", "these", difference.estimate, difference.these_networks),
-        ("Architectures in general", "general", difference.estimate, difference.architectures),
+        ("These networks", "these", difference.estimate, difference.these_networks)
     ]
+    if difference.architectures is not None:
+        entries.append(("Architectures in general", "general", difference.estimate, difference.architectures))
     for each in controls:
         if each.difference is not None and each.unit == unit and each.expected == claim.expected:
             entries.append((_shortened(each.name), "control", each.difference.estimate, each.interval))

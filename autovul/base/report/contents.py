@@ -11,6 +11,8 @@ from autovul.base.experiments import Experiment
 from autovul.base.report import claims, controls
 from autovul.base.report.claims import Finding
 from autovul.base.report.controls import Accuracies, Controlled
+from autovul.base.report.costs import Cost, costs
+from autovul.base.report.relations import Relation, relations
 from autovul.base.report.sections import Section
 from autovul.base.report.totals import Totals
 from autovul.base.result import Result
@@ -46,3 +48,12 @@ class Contents:
         """The controls of a finding, by its number."""
         accuracies = Accuracies.of(self.results)
         return {each.number: controls.controls(each, accuracies, self.sections) for each in self.findings}
+
+    @cached_property
+    def relations(self) -> dict[int, list[Relation]]:
+        """What a claim's metric goes with, by the finding's number."""
+        return relations(self.findings)
+
+    @cached_property
+    def costs(self) -> list[Cost]:
+        return costs(self.results)

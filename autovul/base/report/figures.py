@@ -253,13 +253,14 @@ def _courses(network: Network) -> list[tuple[str, list[tuple[float, float]]]]:
     for run in network.good[:MAX_CURVES]:
         for kind in catalogue.CURVES:
             rows = [(row.get("epoch"), row.get(kind)) for row in run.result.series]
-            course = [(x, y) for x, y in rows if _is_number(x) and _is_number(y)]
+            course = [(x, y) for x, y in rows if is_number(x) and is_number(y)]
             if course:
                 found.append((kind, _thinned(course)))
     return found
 
 
-def _is_number(value: object) -> TypeGuard[float]:
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a recorded value is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

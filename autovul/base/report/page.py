@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autovul.base.report import catalogue, claim_figure, claim_words, figures, wording
+from autovul.base.report import catalogue, claim_figure, claim_words, figures, pictures, wording
 
 if TYPE_CHECKING:
     from autovul.base.report.contents import Contents
@@ -43,6 +43,8 @@ def render(contents: Contents) -> str:
             section.number: figures.dot_plot(section.networks, section.main, section.unit(section.main))
             for section in contents.sections
         },
+        contours={section.number: pictures.contours(section) for section in contents.sections},
+        rocs={section.number: pictures.rocs(section) for section in contents.sections},
         curves={section.number: figures.learning_curves(section) for section in contents.sections},
         forests={each.number: claim_figure.forest(each, contents.controls[each.number]) for each in found},
         claim_plots={

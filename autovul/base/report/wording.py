@@ -130,6 +130,14 @@ def memory(size: int) -> str:
     return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
 
 
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it: ``41.2 s``, ``12 min``, ``3.4 h``, ``2.1 days``."""
+    for size, name in ((86_400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {name}"
+    return f"{seconds:.1f} s"
+
+
 def pair_text(comparison: Comparison) -> str:
     """Which groups are compared, as a difference."""
     return f"{catalogue.group_title(comparison.first)} {MINUS} {catalogue.group_title(comparison.second)}"
