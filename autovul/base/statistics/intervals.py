@@ -143,10 +143,16 @@ def _variance(sample: np.ndarray) -> float:
 def difference_interval(first: _Mean, second: _Mean, level: float = 0.95) -> Interval:
     """The interval of first − second, their degrees of freedom joined by Satterthwaite's rule."""
     (mean_1, variance_1, freedom_1), (mean_2, variance_2, freedom_2) = first, second
-    variance = variance_1 + variance_2
-    spread = variance_1**2 / freedom_1 + variance_2**2 / freedom_2
-    freedom = variance**2 / spread if spread > 0 else freedom_1 + freedom_2
-    return t_interval(mean_1 - mean_2, variance, freedom, level)
+    freedom = joined_freedom((variance_1, freedom_1), (variance_2, freedom_2))
+    return t_interval(mean_1 - mean_2, variance_1 + variance_2, freedom, level)
+
+
+def joined_freedom(first: tuple[float, float], second: tuple[float, float]) -> float:
+    """Satterthwaite's degrees of freedom of the sum of two (variance, degrees of freedom)."""
+    total = first[0] + second[0]
+    if total <= 0:
+        return first[1] + second[1]
+    return 1 / sum((variance / total) ** 2 / freedom for variance, freedom in (first, second))
 
 
 def t_interval(mean: float, variance: float, freedom: float, level: float = 0.95) -> Interval:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from autovul.base.statistics.intervals import Interval, weighted_sum
+from autovul.base.statistics.intervals import Interval, joined_freedom, weighted_sum
 
 MOST_SEEDS = 100  # what takes more repetitions is not worth a number
 
@@ -79,9 +79,8 @@ def seeds_needed(
     ]
     for seeds in range(2, MOST_SEEDS + 1):
         spread = [variance / seeds for variance in single]
-        freedoms = [len(group) * (seeds - 1) for group in (first, second)]
-        joined = sum(variance**2 / freedom for variance, freedom in zip(spread, freedoms, strict=True))
-        freedom = sum(spread) ** 2 / joined if joined > 0 else float(sum(freedoms))
+        freedoms = [len(group) * (seeds - 1.0) for group in (first, second)]
+        freedom = joined_freedom((spread[0], freedoms[0]), (spread[1], freedoms[1]))
         quantiles = float(stdtrit(freedom, 0.5 + level / 2)) + float(stdtrit(freedom, power))
         if difference > 0 and quantiles * math.sqrt(sum(spread)) <= difference:
             return seeds
