@@ -38,7 +38,8 @@ class ReportOptions(Options):
     """What a report reads and where it goes."""
 
     results: tuple[str, ...] = option((), "Result files and folders of them; none: ./data/result.", positional=True)
-    output_dir: str = option("./data/report", "Folder of the page, the text and the table.", min_length=1)
+    output_dir: str = option("./data/report", "Folder of the page, the texts and the tables.", min_length=1)
+    experiments: tuple[str, ...] = option((), "Files of experiments of your own, whose claims are judged as well.")
 
 
 def _on(data: type[DataOptions], **groups: type[Options]) -> dict[str, type[Options]]:
@@ -162,7 +163,11 @@ COMMANDS = (
         "report",
         "Turn result records into tables, figures and a page.",
         {"report": ReportOptions},
-        examples=("autovul report", "autovul report data/result/adv_attack --output_dir out"),
+        examples=(
+            "autovul report",
+            "autovul report data/result/adv_attack --output_dir out",
+            "autovul report --experiments my_attack.yaml",
+        ),
     ),
 )
 
