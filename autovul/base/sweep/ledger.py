@@ -84,7 +84,7 @@ class Ledger:
         named = {
             name: getattr(data, name) for name in ("dataset", "data_dir", "data_path", "num_classes", "image_size")
         }
-        question = json.dumps({**named, "no_flip": data.no_flip}, sort_keys=True, default=str)
+        question = json.dumps(named, sort_keys=True, default=str)
         if question not in self._data:
             files = [path for path in sorted(data.directory.rglob("*")) if path.is_file()]
             self._data[question] = self._hashes.find(question, files, lambda: self.catalogue.data_sha256(data))

@@ -37,9 +37,7 @@ def run(name: str, folder: Path, *, after: Sequence[Run] = (), trains: bool = Fa
     subject = Subject(
         "train" if trains else "attack", "", "digits", name, "nas", 1228, {"seed": 1228, **options}, weights
     )
-    data = SimpleNamespace(
-        dataset="digits", data_dir="data", data_path=None, num_classes=None, image_size=32, no_flip=False
-    )
+    data = SimpleNamespace(dataset="digits", data_dir="data", data_path=None, num_classes=None, image_size=32)
     data.directory = folder / "no such folder"
     settings = SimpleNamespace(data=data)
     return Run(name, ("fig",), (name,), subject, tuple(each.key for each in after), settings)
