@@ -20,6 +20,7 @@ COMMANDS = {
     "grad_var": "Measure how gradients vary from image to image.",
     "loss_contour": "Draw the loss around weights or images.",
     "show_genotype": "Draw the cells of a genotype.",
+    "reproduce": "Run every experiment of the paper that has no result yet.",
     "report": "Turn result records into tables, figures and a page.",
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from autovul.base.atomic import whole_file
 from autovul.base.cli import command
+from autovul.base.experiments import load_experiments
 from autovul.base.report import build
 from autovul.base.result import read_results
 from autovul.vision import commands
@@ -14,15 +15,18 @@ from autovul.vision import commands
 
 @command("report")
 def main(argv: Sequence[str] | None = None) -> int:
-    """Read the records, print the tables, and write page, text and CSV."""
+    """Read the records, print the findings, and write page, texts and tables."""
     options = commands.read("report", argv).report
+    experiments = load_experiments(options.experiments)
     results, refused = read_results([Path(path) for path in options.results or ("./data/result",)])
-    report = build(results, refused)
+    report = build(results, refused, experiments)
     folder = Path(options.output_dir)
     for name, content in {
         "report.html": report.html(),
         "report.txt": report.text(),
+        "report.md": report.markdown(),
         "report.csv": report.csv(),
+        "claims.csv": report.claims_csv(),
     }.items():
         with whole_file(folder / name) as file:
             file.write(content.encode())

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from autovul.base import distributed
 from autovul.base.cli import command
 from autovul.vision import commands, datasets, models, recording, training
 
 
 @command("train")
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train, save the weights, and write the result."""
+    """Train, save the weights, and write the result; of several processes that torchrun started, the first does."""
     settings = commands.read("train", argv)
-    device = settings.environment.apply()
-    dataset = datasets.from_options(settings.data)
-    model = models.from_options(settings.model, dataset).to(device)
-    if settings.training.resume and (record := training.finished(model, dataset, settings)):
-        print(f"finished already: {record}")
+    with distributed.joined(settings.environment.device) as team:
+        device = settings.environment.apply()
+        dataset = datasets.from_options(settings.data)
+        model = models.from_options(settings.model, dataset).to(device)
+        if settings.training.resume and (record := training.finished(model, dataset, settings)):
+            if team.leads:
+                print(f"finished already: {record}")
+            return 0
+        result = training.train(model, dataset, settings, device)
+    if not team.leads:
         return 0
-    result = training.train(model, dataset, settings, device)
     status = recording.hand_over(recording.complete(result, settings, dataset, model, device), settings)
     if result.status == "ok":
         training.discard_state(model, dataset, settings)

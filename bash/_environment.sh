@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the other scripts: makes a virtual environment where there is none yet, and installs autovul into it.
 # AUTOVUL_VENV says where (default: .venv in the checkout); PYTHON says with which interpreter (default: python3).
 

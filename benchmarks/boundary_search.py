@@ -1,6 +1,6 @@
-"""HopSkipJump of autovul and of ART on one network and the same images, in turns; prints seconds, queries, distances.
+"""HopSkipJump of autovul and of ART on one network and the same images: time, queries, and the distances found.
 
-    python benchmarks/boundary_search.py --model darts --layers 8 --init_channels 16 --images 6 --threads 1
+    python benchmarks/boundary_search.py darts --layers 8 --init_channels 16 --images 6
 
 The network is untrained; its classifier's bias is shifted so that images and random noise get different classes.
 """
@@ -8,62 +8,76 @@ The network is untrained; its classifier's bias is shifted so that images and ra
 from __future__ import annotations
 
 import argparse
-import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
 import torch
+from timing import Record, begin, installed, parser
 
 from autovul.vision import datasets, models
 from autovul.vision.attacks.art_engine import prepare_art
 from autovul.vision.attacks.membership.art_boundary import boundary_points
-from autovul.vision.attacks.membership.hop_skip_jump import HopSkipJump
+from autovul.vision.attacks.membership.hop_skip_jump import BoundaryPoints, HopSkipJump
 from autovul.vision.attacks.victim import Victim, questioned
 
 
-def shifted(name: str, images: torch.Tensor, **options: Any) -> models.ImageModel:
+def shifted(name: str, images: torch.Tensor, device: torch.device, **options: Any) -> models.ImageModel:
     """A network that sees different classes in images and in noise."""
     model = models.create(name, **options)
     with torch.no_grad():
         noise = torch.rand(len(images), *images.shape[1:])
         middle = (model(images).mean(0) + model(noise).mean(0)) / 2
         next(p for p in reversed(list(model.parameters())) if p.ndim == 1).sub_(middle)
-    return model
+    return model.to(device)
+
+
+def compare(record: Record, name: str, arguments: argparse.Namespace, device: torch.device) -> None:
+    """Both engines on one network."""
+    images = datasets.create("digits").valid.pixels(slice(arguments.images))
+    sizes = {key: value for key in ("layers", "init_channels") if (value := getattr(arguments, key)) is not None}
+    model = shifted(name, images, device, **sizes)
+    attack = HopSkipJump(max_iter=arguments.iterations)
+    found: dict[str, BoundaryPoints] = {}
+
+    def engine(side: str, search: Any) -> Callable[[], object]:
+        def run() -> None:
+            # ART's users hand it the network as it is.
+            with questioned(model) if side == "autovul" else nullcontext(Victim(model)) as victim:
+                classes = victim.labels(images).cpu()
+                found[side] = search(attack, victim, images, classes, [*range(len(images))])
+
+        return run
+
+    sides = {"autovul": engine("autovul", HopSkipJump.run)}
+    if installed("art"):
+        prepare_art()
+        import art.attacks.evasion  # noqa: F401  # before the clock runs
+
+        sides = {"art": engine("art", boundary_points), **sides}
+    seconds = record.compare(f"HopSkipJump, {name}", sides, [*sides][0], units=len(images), unit="images")
+    for side, points in found.items():
+        distance = (points.images.cpu() - images).flatten(1).norm(dim=1).median().item()
+        queries = points.queries.double().mean().item()
+        line = f"{side}: {queries:.0f} queries an image, median L2 distance {distance:.3f} of {len(images)} images"
+        record.note(line, queries=queries, distance=distance)
+    if "art" in sides:
+        record.ratio("art / autovul", seconds, "art", "autovul")
 
 
 def main() -> None:
     """Measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="darts")
-    parser.add_argument("--layers", type=int)
-    parser.add_argument("--init_channels", type=int)
-    parser.add_argument("--images", type=int, default=6)
-    parser.add_argument("--iterations", type=int, default=10)
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    torch.manual_seed(0)
-    images = datasets.create("digits").valid.pixels(slice(given.images))
-    sizes = {name: value for name in ("layers", "init_channels") if (value := getattr(given, name)) is not None}
-    model = shifted(given.model, images, **sizes).to(given.device)
-    attack, seconds = HopSkipJump(max_iter=given.iterations), {"autovul": 0.0, "art": 0.0}
-    prepare_art()
-    import art.attacks.evasion  # noqa: F401  # before the clock runs
-
-    for _ in range(given.repeats):
-        for name, engine in (("autovul", HopSkipJump.run), ("art", boundary_points)):
-            # ART's users hand it the network as it is.
-            with questioned(model) if name == "autovul" else nullcontext(Victim(model)) as victim:
-                classes = victim.labels(images).cpu()
-                start = time.perf_counter()
-                points = engine(attack, victim, images, classes, [*range(given.images)])
-                seconds[name] += time.perf_counter() - start
-            distance = (points.images.cpu() - images).flatten(1).norm(dim=1).median().item()
-            queries = points.queries.double().mean().item()
-            print(f"{name:>8}: {seconds[name]:8.1f} s so far, {queries:.0f} queries an image, median L2 {distance:.3f}")
-    print(f"ratio art / autovul: {seconds['art'] / seconds['autovul']:.2f}")
+    made = parser(__doc__, ["darts"], repeats=2)
+    made.add_argument("--layers", type=int)
+    made.add_argument("--init_channels", type=int)
+    made.add_argument("--images", type=int, default=6)
+    made.add_argument("--iterations", type=int, default=10)
+    arguments = made.parse_args()
+    device = begin(arguments)
+    record = Record(arguments, device)
+    for name in arguments.models:
+        compare(record, name, arguments, device)
+    record.save()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from autovul.base.settings.option_types import show
 from autovul.vision.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
-BASE_GROUPS = ("environment", "training", "report")
+BASE_GROUPS = ("environment", "training", "report", "sweep")
 
 OPTIONS_HEAD = """# Every option
 

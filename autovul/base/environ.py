@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 import autovul
+from autovul.base import distributed
 from autovul.base.errors import UsageError
 from autovul.base.options import Options, option
 
@@ -42,8 +43,10 @@ class EnvironmentOptions(Options):
         """Seed Python, NumPy and torch, set the determinism flags and return the device.
 
         Raises:
-            UsageError: There is no such device.
+            UsageError: There is no such device, or torchrun has started several processes and none has met the others.
         """
+        if distributed.are_several() and distributed.current().size == 1:
+            raise UsageError("only train runs in several processes: start this command without torchrun")
         device = choose_device(self.device)
         seed_everything(self.seed)
         torch.backends.cudnn.benchmark = self.benchmark
@@ -68,6 +71,7 @@ def choose_device(name: str) -> torch.device:
         UsageError: There is no such device here.
     """
     if name == "auto":
+        # Of several GPUs the current one: where several processes train together, each has its own.
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
@@ -100,10 +104,13 @@ def measure(device: torch.device, phase: str = "total") -> Iterator[Cost]:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     cost.seconds[phase] = round(time.perf_counter() - start, 3)
-    cost.peak_memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _process_peak_memory()
+    cost.peak_memory = peak_memory(device)
 
 
-def _process_peak_memory() -> int | None:
+def peak_memory(device: torch.device) -> int | None:
+    """The most memory so far, in bytes: allocated on a CUDA device, elsewhere held by the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
     try:
         import resource
     except ImportError:  # Windows has no such module; the figure is then left out

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,9 @@ SCHEMA_VERSION = 1
 _OUTPUT = ("color", "log_dir", "result_dir", "save", "tensorboard", "tqdm", "verbose")
 NOT_IDENTITY = frozenset([*_OUTPUT, "download", "num_workers", "resume", "resume_changed"])
 Status = Literal["ok", "diverged", "failed"]
+# Raised by hand when the meaning of an experiment's records changes, so that older ones count as not there; 1 unless
+# it stands here.
+VERSIONS: Mapping[str, int] = {}
 
 
 class ResultError(UserError):
@@ -68,6 +72,7 @@ class Result:
         environment: Code version, library versions, device, creation time (UTC).
         files: What the run wrote beside this record, by role.
         message: Why the status is not "ok".
+        version: The version of the experiment, see `VERSIONS`.
     """
 
     experiment: str
@@ -89,6 +94,7 @@ class Result:
     environment: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     message: str = ""
+    version: int = 1
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -112,7 +118,7 @@ class Result:
         """
         try:
             data = json.loads(text, parse_constant=_refuse_constant)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ResultError(f"not valid JSON ({error})") from None
         if not isinstance(data, dict):
             raise ResultError("not a result record")
@@ -146,6 +152,11 @@ class Result:
         return path
 
 
+def version_of(experiment: str) -> int:
+    """The version of an experiment's records that this program makes."""
+    return VERSIONS.get(experiment, 1)
+
+
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
 
@@ -162,6 +173,7 @@ def _check_types(data: Mapping[str, Any]) -> None:
     rows = data["series"]
     _require(isinstance(rows, list) and all(isinstance(row, dict) for row in rows), "series", "a list of rows", rows)
     _require(_is_count(data["seed"]), "seed", "a whole number", data["seed"])
+    _require(_is_count(data.get("version", 1)), "version", "a whole number", data.get("version"))
     memory = data["peak_memory"]
     _require(memory is None or _is_count(memory), "peak_memory", "a whole number", memory)
     for name in ("counts", "seconds"):
@@ -180,7 +192,7 @@ def _require(condition: bool, name: str, allowed: str, value: Any) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _is_count(value: Any) -> bool:

@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from autovul.base.environ import seed_everything
+from autovul.base import distributed
+from autovul.base.environ import peak_memory, seed_everything
 from autovul.base.errors import UserError
+from autovul.base.memory import is_out_of_memory
 from autovul.base.progress import Progress
 from autovul.base.training.evaluation import (
     Batches,
@@ -26,7 +28,7 @@ from autovul.base.training.interrupt import StopRequest
 from autovul.base.training.log import TrainingLog
 from autovul.base.training.optimiser import TrainedPart, build_optimiser
 from autovul.base.training.options import TrainingOptions
-from autovul.base.training.precision import resolve_precision
+from autovul.base.training.precision import Precision, resolve_precision
 from autovul.base.training.run import Diverged, TrainingRun
 from autovul.base.training.state import TrainingState
 from autovul.base.training.state_file import StateFile
@@ -96,13 +98,26 @@ class Trainer:
         """
         if train.num_samples < 1:
             raise ValueError("train has no samples")
-        precision = resolve_precision(self.options.wanted_precision, self.device)
-        seed_everything(self.seed)
+        team = distributed.current()
+        if getattr(self.step, "whole_batch", False) and (team.size > 1 or self.options.microbatch):
+            raise UserError("this training's loss looks at the whole batch: leave out microbatch, and run one process")
+        seed_everything((self.seed + team.rank) % 2**32)  # dropout is to differ; batches have a seed of their own
         model.to(self.device)
+        if team.size > 1:
+            team.share(model)
+        precision = resolve_precision(self.options.wanted_precision, self.device, model)
+        with distributed.synchronised_norms(model, self.device, team), precision.layout(model):
+            return self._fit(model, train, valid, precision, team)
+
+    def _fit(
+        self, model: nn.Module, train: Batches, valid: Batches | None, precision: Precision, team: distributed.Team
+    ) -> History:
+        """`fit` where the model lies as it is trained."""
         part = TrainedPart(model, self.options.parameters)
         optimiser = build_optimiser(self.options, part.parameters, self.device)
         state = TrainingState(model, optimiser, precision.scaler(), self.device, self.step)
         state.history.precision = precision.effective
+        state.rank = team.rank
         settings = {
             **self.options.recipe(),
             "precision": precision.effective,
@@ -111,9 +126,11 @@ class Trainer:
             "batches": len(train),
             **self.identity,
         }
+        if team.size > 1:
+            settings["processes"] = team.size
         file = StateFile(self.state_path, settings)
-        log = TrainingLog(self.log_path, self._tensorboard_folder())
-        stop = StopRequest()
+        log = TrainingLog(self.log_path, self._tensorboard_folder()) if team.leads else TrainingLog(None)
+        stop = StopRequest(patient=team.size > 1)
         run = TrainingRun(
             options=self.options,
             step=self.step,
@@ -121,14 +138,15 @@ class Trainer:
             part=part,
             precision=precision,
             train=train,
-            valid=valid,
+            valid=valid if team.leads else None,
             file=file,
             log=log,
-            progress=self.progress,
+            progress=self.progress if team.leads else Progress("off"),
             stop=stop,
+            team=team,
         )
         try:
-            with stop, part.others_frozen(), _memory_errors_explained(train, self.device):
+            with stop, part.others_frozen(), self._memory_errors_explained(train):
                 run.begin()
                 run.go()
         except Diverged as found:
@@ -144,14 +162,16 @@ class Trainer:
             return None
         return Path(self.log_path).with_suffix("") if self.log_path else Path(self.options.log_dir)
 
-
-@contextlib.contextmanager
-def _memory_errors_explained(train: Batches, device: torch.device) -> Iterator[None]:
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        on_device = isinstance(error, torch.OutOfMemoryError)
-        if not (on_device or isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)):
-            raise
-        size = math.ceil(train.num_samples / len(train))
-        raise UserError(f"out of memory on {device} with batches of {size}: use a smaller --batch_size") from error
+    @contextlib.contextmanager
+    def _memory_errors_explained(self, train: Batches) -> Iterator[None]:
+        try:
+            yield
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            size, peak = math.ceil(train.num_samples / len(train)), peak_memory(self.device)
+            held = f", {peak / 2**30:.1f} GiB held at the most" if peak is not None else ""
+            raise UserError(
+                f"out of memory on {self.device} with batches of {size}{held}: use a smaller --batch_size, "
+                f"or --microbatch {max(1, (self.options.microbatch or size) // 2)}"
+            ) from error

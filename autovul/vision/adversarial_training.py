@@ -129,6 +129,8 @@ class _FreeStep:
     the number of replays: give a smaller ``--epoch``.
     """
 
+    whole_batch = True  # the perturbation of row i is kept for row i of the next batch
+
     def __init__(self, options: AdversarialTrainingOptions, plain: Step) -> None:
         self.eps, self.plain = options.adv_train_eps, plain
         self.delta: Tensor | None = None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from autovul.base import cli
 from autovul.base.cli import AlgorithmChoice, Command, KnownOptions, Settings
 from autovul.base.environ import EnvironmentOptions
 from autovul.base.options import Options, option
+from autovul.base.settings.command import builtin
+from autovul.base.settings.flags import spelling
+from autovul.base.sweep.options import SweepOptions
 from autovul.base.training.options import TrainingOptions
 from autovul.vision import attacks, datasets
 from autovul.vision.adversarial_training import AdversarialTrainingOptions
@@ -34,7 +38,8 @@ class ReportOptions(Options):
     """What a report reads and where it goes."""
 
     results: tuple[str, ...] = option((), "Result files and folders of them; none: ./data/result.", positional=True)
-    output_dir: str = option("./data/report", "Folder of the page, the text and the table.", min_length=1)
+    output_dir: str = option("./data/report", "Folder of the page, the texts and the tables.", min_length=1)
+    experiments: tuple[str, ...] = option((), "Files of experiments of your own, whose claims are judged as well.")
 
 
 def _on(data: type[DataOptions], **groups: type[Options]) -> dict[str, type[Options]]:
@@ -143,15 +148,43 @@ COMMANDS = (
         examples=("autovul show_genotype darts diy_deep", "autovul show_genotype my_cell.yaml --picture svg"),
     ),
     Command(
+        "reproduce",
+        "Run every experiment of the paper that has no result yet, and report. Takes options of the other commands as "
+        "well, and passes them on to those that have them.",
+        {"sweep": SweepOptions},
+        examples=(
+            "autovul reproduce --scale smoke",
+            "autovul reproduce fig2 fig12 --scale fast --seeds 5 --dry_run",
+            "autovul reproduce --scale smoke --models drnas,resnet18_comp,my_networks:build",
+            "autovul reproduce fig2 --pgd_eps 4 --data_dir /data --result_dir other",
+        ),
+    ),
+    Command(
         "report",
         "Turn result records into tables, figures and a page.",
         {"report": ReportOptions},
-        examples=("autovul report", "autovul report data/result/adv_attack --output_dir out"),
+        examples=(
+            "autovul report",
+            "autovul report data/result/adv_attack --output_dir out",
+            "autovul report --experiments my_attack.yaml",
+        ),
     ),
 )
 
 
+@functools.cache
+def known_options() -> KnownOptions:
+    """Every option of every command."""
+    return KnownOptions.of(COMMANDS, datasets=datasets.list())
+
+
 def read(name: str, argv: Sequence[str] | None) -> Settings:
     """The settings of a command from its arguments (None: the process's own) and all configuration files."""
-    known = KnownOptions.of(COMMANDS, datasets=datasets.list())
-    return cli.parse(next(command for command in COMMANDS if command.name == name), argv, known)
+    return cli.parse(next(command for command in COMMANDS if command.name == name), argv, known_options())
+
+
+def flags_of(name: str) -> frozenset[str]:
+    """Every spelling of a command's flags, as `spelling` writes them."""
+    declared = [*builtin(), *next(command for command in COMMANDS if command.name == name).common()]
+    negations = [each.negation for each in declared if each.is_switch]
+    return frozenset(spelling(flag) for flag in [*(flag for each in declared for flag in each.flags), *negations])

@@ -12,7 +12,7 @@ from torch import nn
 from autovul.base import environ
 from autovul.base.checkpoint import digest
 from autovul.base.cli import Settings
-from autovul.base.result import Result
+from autovul.base.result import Result, version_of
 from autovul.base.summary import summary
 from autovul.vision.attacks.base import Setup, describe
 from autovul.vision.datasets import AttackedDataOptions, ImageDataset, TrainingDataOptions, ValidatedDataOptions
@@ -50,6 +50,7 @@ def complete(
         weights_sha256=digest(model.state_dict()),
         facts=asdict(facts(model, dataset.data_shape)),
         environment={**environ.describe(device), **result.environment},
+        version=version_of(result.experiment),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from autovul.base import environ
+from autovul.base import distributed, environ
 from autovul.base.checkpoint import digest, load_state, save_state
 from autovul.base.cli import Settings
 from autovul.base.progress import Progress
@@ -48,12 +48,15 @@ def train(model: nn.Module, dataset: ImageDataset, settings: Settings, device: t
     with environ.measure(device, "training") as cost:
         history = trainer.fit(model, batches, valid)
     files = {"log": str(log)}
-    if options.save:
+    team = distributed.current()
+    if options.save and team.leads:
         files.update(_save(model, history, weights))
     result = _result(history, dataset, model, seed)
     metrics = dict(result.metrics)
-    if adversary.adv_train is not None and result.status == "ok":
+    if adversary.adv_train is not None and result.status == "ok" and team.leads:
         metrics["robust_accuracy"] = Metric(robust_accuracy(adversary, model, valid), "%", valid.num_samples)
+    if team.size > 1:
+        result = result.replace(environment={**result.environment, "processes": team.size})
     return result.replace(metrics=metrics, seconds=cost.seconds, peak_memory=cost.peak_memory, files=files)
 
 

@@ -95,6 +95,41 @@ def test_fp16_resumes_with_its_scaler(tmp_path: Path) -> None:
     assert scalers[0] == scalers[1] and scalers[0]["_growth_tracker"] > 0
 
 
+def convolutional(*extra: nn.Module, groups: int = 1) -> nn.Module:
+    shaped = [nn.Unflatten(1, (2, 1, 3)), nn.Conv2d(2, 4, 3, padding=1, groups=groups), *extra]
+    return nn.Sequential(*shaped, nn.Flatten(), nn.Linear(12, 3))
+
+
+def test_auto_lays_convolutions_out_and_puts_them_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision_module, "_native_bf16", lambda device: True)
+    layouts = []
+
+    def spy(model: nn.Module, x: Tensor, y: Any) -> tuple[Tensor, Tensor]:
+        layouts.append(model[1].weight.is_contiguous(memory_format=torch.channels_last))  # type: ignore[index]
+        return cross_entropy_step(model, x, y)
+
+    for precision, expected in (("auto", True), ("bf16", False), ("fp32", False)):
+        model = convolutional()
+        quiet_trainer(with_changes(precision=precision, epoch=1), step=spy).fit(model, Points())
+        assert set(layouts) == {expected}, precision
+        assert all(weight.is_contiguous() for weight in model.parameters())
+        layouts.clear()
+
+
+@pytest.mark.parametrize(
+    "model, on_cpu, on_cuda",
+    [
+        (convolutional(), True, True),
+        (convolutional(groups=2), True, False),
+        (convolutional(nn.GroupNorm(2, 4)), False, False),
+        (tiny_net(), False, False),
+    ],
+)
+def test_the_rule_of_the_layout(model: nn.Module, on_cpu: bool, on_cuda: bool) -> None:
+    assert precision_module.gains_by_channels_last(model, CPU) == on_cpu
+    assert precision_module.gains_by_channels_last(model, torch.device("cuda")) == on_cuda
+
+
 # ---- divergence and memory
 
 
@@ -156,8 +191,13 @@ def test_out_of_memory_names_the_batch_size(error: Exception) -> None:
     def step(*_: Any) -> Any:
         raise error
 
-    with pytest.raises(UserError, match="out of memory on cpu with batches of 4: use a smaller --batch_size"):
+    says = (
+        r"out of memory on cpu with batches of 4, \d+\.\d GiB held at the most: use .* --batch_size, or --microbatch "
+    )
+    with pytest.raises(UserError, match=says + "2$"):
         quiet_trainer(step=step).fit(tiny_net(), Points())
+    with pytest.raises(UserError, match=says + "1$"):
+        quiet_trainer(with_changes(microbatch=3), step=step).fit(tiny_net(), Points())
 
 
 def test_other_errors_stay_themselves() -> None:

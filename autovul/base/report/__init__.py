@@ -1,43 +1,38 @@
-"""The report: a page, a text and a table made from result records alone; no model is ever loaded for it."""
+"""The report: a page, texts and tables made from result records alone; no model is ever loaded for it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from autovul.base.report.sections import Section
+from autovul.base.experiments import Experiment, load_experiments
+from autovul.base.report.contents import Contents
 from autovul.base.report.sorting import make_sections
 from autovul.base.result import Result
 
 __all__ = ["Report", "build"]
 
 
-@dataclass(frozen=True)
-class Report:
-    """Records, sorted into sections that may be compared.
-
-    Args:
-        results: Every valid record.
-        refused: Files that hold none, with the reason.
-        sections: One for each experiment, algorithm, set of data and setting.
-    """
-
-    results: tuple[Result, ...]
-    refused: tuple[tuple[Path, str], ...]
-    sections: tuple[Section, ...]
+class Report(Contents):
+    """What records say of the claims and of themselves, in several forms."""
 
     def html(self) -> str:
         """A page that needs no other file and no network."""
         from autovul.base.report.page import render
 
-        return render(self.results, self.refused, self.sections)
+        return render(self)
 
     def text(self) -> str:
         """The same findings in fixed-width columns, for a terminal."""
         from autovul.base.report.console import render
 
-        return render(self.results, self.refused, self.sections)
+        return render(self)
+
+    def markdown(self) -> str:
+        """The claims with their networks and controls, and the group means of every section, as Markdown."""
+        from autovul.base.report.markdown import render
+
+        return render(self)
 
     def csv(self) -> str:
         """Every metric of every record, one a line, pooled with nothing."""
@@ -45,12 +40,24 @@ class Report:
 
         return render(self.results)
 
+    def claims_csv(self) -> str:
+        """Every claim and every control of it, one a line."""
+        from autovul.base.report.claim_table import render
 
-def build(results: Sequence[Result], refused: Sequence[tuple[Path, str]] = ()) -> Report:
+        return render(self)
+
+
+def build(
+    results: Sequence[Result],
+    refused: Sequence[tuple[Path, str]] = (),
+    experiments: Mapping[str, Experiment] | None = None,
+) -> Report:
     """Make a report from records.
 
     Args:
         results: Valid records, of any experiments.
         refused: Files that hold no valid record, with the reason, to be named in the report.
+        experiments: The definitions whose claims are judged; by default those of the package.
     """
-    return Report(tuple(results), tuple(refused), tuple(make_sections(results)))
+    definitions = load_experiments() if experiments is None else experiments
+    return Report(tuple(results), tuple(refused), tuple(make_sections(results)), definitions)

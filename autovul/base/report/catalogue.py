@@ -135,8 +135,14 @@ def experiment_info(name: str) -> Experiment:
 
 
 def metric_info(name: str) -> MetricInfo:
-    """The declared metric, or one with the name for a title."""
-    return METRICS.get(name) or MetricInfo(readable(name))
+    """The declared metric, or one with the name for a title; ``…_40pct`` is that metric at 40 %."""
+    if name in METRICS:
+        return METRICS[name]
+    whole, _, percent = name.removesuffix("pct").rpartition("_")
+    if whole and name.endswith("pct") and percent.isdigit():
+        info = metric_info(whole)
+        return MetricInfo(f"{info.title} at {percent} %", info.easier, info.rate)
+    return MetricInfo(readable(name))
 
 
 def group_title(name: str) -> str:

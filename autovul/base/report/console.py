@@ -3,27 +3,70 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from autovul.base.report import catalogue, wording
+from autovul.base.report import catalogue, claim_words, wording
+from autovul.base.report.claims import Finding
+from autovul.base.report.controls import Controlled
 from autovul.base.report.sections import Section
-from autovul.base.report.totals import Totals
-from autovul.base.result import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autovul.base.report.contents import Contents
 
 WIDTH = 100
 
 
-def render(results: Sequence[Result], refused: Sequence[tuple[Path, str]], sections: Sequence[Section]) -> str:
-    """Heading, counts, and for each section its findings, notes and tables."""
-    totals = Totals.of(results, refused, sections)
+def render(contents: Contents) -> str:
+    """Heading, counts, the claims, and for each section its findings, notes and tables."""
+    totals = contents.totals
     lines = [wording.QUESTION, "=" * len(wording.QUESTION), *_wrapped(totals.sentence)]
-    lines += _table([[f"  {name}", text] for name, text in totals.lines()], "ll") if results else ["", wording.EMPTY]
-    for path, reason in refused:
+    lines += _table([[f"  {name}", text] for name, text in totals.lines()], "ll") if contents.results else []
+    lines += [] if contents.results else ["", *_wrapped(wording.EMPTY)]
+    for path, reason in contents.refused:
         lines += _wrapped(f"Refused: {path}: {reason}")
-    for section in sections:
+    for finding in contents.findings:
+        lines += _claim(finding, contents.controls[finding.number])
+    if contents.results and (missing := claim_words.open_claims(contents.experiments, contents.findings)):
+        lines += ["", "Claims without results", "----------------------"]
+        for name, says, command in missing:
+            lines += _wrapped(f"{name}: the paper says that {says}. Run: {command}")
+    for section in contents.sections:
         lines += _section(section)
     return "\n".join(_printable(line).rstrip() for line in lines) + "\n"
+
+
+def _claim(finding: Finding, controls: Sequence[Controlled]) -> list[str]:
+    title = " · ".join([f"Claim {finding.name}: {claim_words.label(finding)}", *finding.conditions])
+    lines = ["", title, "-" * len(title), *_wrapped(f"The paper says that {finding.claim.says}.")]
+    for sentence in claim_words.sentences(finding):
+        lines += _wrapped(sentence, "  ")
+    for note in filter(None, [claim_words.unmeasured(finding)]):
+        lines += _wrapped(note, "Note: ")
+    metric, unit = finding.reading.metric, finding.reading.unit
+    rows = [
+        [network.label, catalogue.group_title(network.group), wording.value_text(network, metric, unit)]
+        for network in finding.reading.networks
+    ]
+    if rows:
+        lines += ["", *_table([["Network", "Group", wording.title(metric, unit)], *rows], "llr", ruled=True)]
+    if controls:
+        rows = [
+            [
+                each.name,
+                wording.number(each.difference.estimate if each.difference else None, each.unit, signed=True),
+                wording.interval_text(each.interval, each.unit, signed=True),
+                claim_words.survival(each, finding),
+            ]
+            for each in controls
+        ]
+        header = ["Under control", "Difference", "These networks", "Verdict"]
+        lines += ["", *_table([header, *rows], "lrrl", ruled=True)]
+        for each in controls:
+            if each.note:
+                lines += _wrapped(f"{each.name}: {each.note}", "  ")
+    return lines
 
 
 def _section(section: Section) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TypeGuard
 
 from autovul.base.report import catalogue, wording
@@ -85,6 +86,7 @@ class DotPlot:
     height: int
     title: str
     description: str
+    band: tuple[float, float] | None = None
 
     @property
     def label_length(self) -> int:
@@ -158,19 +160,29 @@ def _round_step(rough: float) -> float:
     return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * (1 - 1e-9))
 
 
-def dot_plot(section: Section) -> DotPlot | None:
-    """The section's figure, or None where no run measured its main metric."""
-    metric, unit = section.main, section.unit(section.main)
-    members = {group: section.members(group, metric) for group in section.groups}
-    values = [value for networks in members.values() for network in networks for value in network.values(metric)]
-    if not values:
+def dot_plot(
+    networks: Iterable[Network], metric: str, unit: str, band: tuple[float, float] | None = None
+) -> DotPlot | None:
+    """A metric's values by network and group, or None where no network measured it.
+
+    Args:
+        networks: Those that did not measure the metric are left out.
+        metric, unit: What is drawn.
+        band: Shaded, where values are expected.
+    """
+    members: dict[str, list[Network]] = {}
+    for network in networks:
+        if network.values(metric):
+            members.setdefault(network.group, []).append(network)
+    measured = [network for found in members.values() for network in found]
+    if not measured:
         return None
-    axis = _value_axis(metric, values, [_interval(network, metric) for found in members.values() for network in found])
+    values = [*(value for network in measured for value in network.values(metric)), *(band or ())]
+    axis = value_axis(values, [_interval(network, metric) for network in measured], _limits(metric))
     blocks, top = [], 0
-    for group, networks in members.items():
-        mean = section.group_mean(group, metric)
-        if mean is None:
-            continue
+    for group in sorted(members, key=catalogue.group_rank):
+        networks = members[group]
+        mean = fmean(fmean(network.values(metric)) for network in networks)
         ordered = sorted(networks, key=lambda network: -(network.mean(metric) or 0.0))
         first = top + HEAD + ROW // 2
         dots = tuple(_dot(network, metric, unit, axis, first + ROW * i) for i, network in enumerate(ordered))
@@ -183,20 +195,27 @@ def dot_plot(section: Section) -> DotPlot | None:
         + ", ".join(f"{dot.network.label} {dot.text}" for dot in block.dots)
         for block in blocks
     ]
-    return DotPlot(axis, tuple(blocks), top - GAP, f"{name}, by network", ". ".join(described) + ".")
+    shade = (axis.place(band[0]), axis.place(band[1])) if band else None
+    return DotPlot(axis, tuple(blocks), top - GAP, f"{name}, by network", ". ".join(described) + ".", shade)
 
 
 def _interval(network: Network, metric: str) -> Interval | None:
     return network.seed_interval(metric) or network.image_interval(metric)
 
 
-def _value_axis(metric: str, values: Sequence[float], intervals: Iterable[Interval | None]) -> Axis:
+def _limits(metric: str) -> tuple[float, float] | None:
+    return (0, 100) if catalogue.metric_info(metric).rate else None
+
+
+def value_axis(
+    values: Sequence[float], intervals: Iterable[Interval | None], limits: tuple[float, float] | None = None
+) -> Axis:
     """An axis for values and intervals, of which a huge one (two seeds) must not press the rest together."""
     ends = [end for interval in intervals if interval for end in (interval.low, interval.high)]
     air = 0.5 * (max(values) - min(values)) or math.inf
     low = max(min([*values, *ends]), min(values) - air)
     high = min(max([*values, *ends]), max(values) + air)
-    return nice_axis(low, high, (0, 100) if catalogue.metric_info(metric).rate else None)
+    return nice_axis(low, high, limits)
 
 
 def _dot(network: Network, metric: str, unit: str, axis: Axis, top: int) -> Dot:
@@ -234,13 +253,14 @@ def _courses(network: Network) -> list[tuple[str, list[tuple[float, float]]]]:
     for run in network.good[:MAX_CURVES]:
         for kind in catalogue.CURVES:
             rows = [(row.get("epoch"), row.get(kind)) for row in run.result.series]
-            course = [(x, y) for x, y in rows if _is_number(x) and _is_number(y)]
+            course = [(x, y) for x, y in rows if is_number(x) and is_number(y)]
             if course:
                 found.append((kind, _thinned(course)))
     return found
 
 
-def _is_number(value: object) -> TypeGuard[float]:
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a recorded value is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from autovul.base.report import catalogue, figures, wording
-from autovul.base.report.sections import Section
-from autovul.base.report.totals import Totals
-from autovul.base.result import Result
+from autovul.base.report import catalogue, claim_figure, claim_words, figures, pictures, wording
+
+if TYPE_CHECKING:
+    from autovul.base.report.contents import Contents
 
 RECORD_PARTS = ("options", "counts", "seconds", "environment", "files")
 MARKERS = {"manual": "circle", "nas": "diamond", "mitigated": "triangle", "yours": "square"}
 
 
-def render(results: Sequence[Result], refused: Sequence[tuple[Path, str]], sections: Sequence[Section]) -> str:
+def render(contents: Contents) -> str:
     """Fill the templates."""
     import jinja2
 
@@ -26,12 +26,31 @@ def render(results: Sequence[Result], refused: Sequence[tuple[Path, str]], secti
         lstrip_blocks=True,
     )
     environment.globals.update(
-        words=wording, catalogue=catalogue, readable=catalogue.readable, markers=MARKERS, record_parts=RECORD_PARTS
+        words=wording,
+        claim_words=claim_words,
+        catalogue=catalogue,
+        readable=catalogue.readable,
+        markers=MARKERS,
+        record_parts=RECORD_PARTS,
     )
+    found = contents.findings
     return environment.get_template("page.html").render(
-        totals=Totals.of(results, refused, sections),
-        refused=refused,
-        sections=sections,
-        plots={section.number: figures.dot_plot(section) for section in sections},
-        curves={section.number: figures.learning_curves(section) for section in sections},
+        contents=contents,
+        totals=contents.totals,
+        refused=contents.refused,
+        sections=contents.sections,
+        plots={
+            section.number: figures.dot_plot(section.networks, section.main, section.unit(section.main))
+            for section in contents.sections
+        },
+        contours={section.number: pictures.contours(section) for section in contents.sections},
+        rocs={section.number: pictures.rocs(section) for section in contents.sections},
+        curves={section.number: figures.learning_curves(section) for section in contents.sections},
+        forests={each.number: claim_figure.forest(each, contents.controls[each.number]) for each in found},
+        claim_plots={
+            each.number: figures.dot_plot(
+                each.reading.networks, each.reading.metric, each.reading.unit, each.claim.range
+            )
+            for each in found
+        },
     )

@@ -61,6 +61,13 @@ class Network:
         return {status: statuses.count(status) for status in ("diverged", "failed") if status in statuses}
 
     @property
+    def weights_are_fixed(self) -> bool:
+        """Whether its seeds share their weights, so that training does not vary; a training makes its own."""
+        hashes = {run.result.weights_sha256 for run in self.good}
+        several = len(self.good) > 1 and self.runs[0].result.experiment != "train"
+        return several and len(hashes) == 1 and "" not in hashes
+
+    @property
     def facts(self) -> Mapping[str, Any]:
         return next((run.result.facts for run in self.runs if run.result.facts), {})
 

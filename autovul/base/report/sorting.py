@@ -19,6 +19,12 @@ def network_name(result: Result) -> str:
     return result.model.removesuffix(suffix) or result.model
 
 
+def weights_suffix(result: Result) -> str:
+    """What follows the name of a run's weights, without the part that tells a repetition's seed."""
+    suffix = result.options.get("suffix")
+    return suffix.removesuffix(f"_s{result.seed}") if isinstance(suffix, str) else ""
+
+
 def make_sections(results: Iterable[Result]) -> list[Section]:
     """Sort records into sections.
 
@@ -26,8 +32,15 @@ def make_sections(results: Iterable[Result]) -> list[Section]:
     several ways divides the section; one that only differs from network to network is reported instead.
     """
     families: dict[tuple[str, ...], list[Run]] = defaultdict(list)
+    early: list[Run] = []  # runs that failed before they had read any data
     for number, result in enumerate(results, start=1):
-        families[result.experiment, result.algorithm, result.dataset, result.data_sha256].append(Run(number, result))
+        run = Run(number, result)
+        if result.status == "failed" and not result.data_sha256:
+            early.append(run)
+        else:
+            families[result.experiment, result.algorithm, result.dataset, result.data_sha256].append(run)
+    for run in early:
+        families[_home(run.result, families)].append(run)
     data = defaultdict(set)
     for _, _, dataset, sha256 in families:
         data[dataset].add(sha256)
@@ -39,6 +52,15 @@ def make_sections(results: Iterable[Result]) -> list[Section]:
     return sections
 
 
+def _home(result: Result, families: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """The family of a run that names no data: the only one that it can belong to, or one of its own."""
+    own = (result.experiment, result.algorithm, result.dataset, result.data_sha256)
+    alike = [
+        key for key in families if key[0] == own[0] and key[2] == own[2] and (key[1] == own[1] or not own[1]) and key[3]
+    ]
+    return alike[0] if len(alike) == 1 else own
+
+
 def _family_rank(key: tuple[str, ...]) -> tuple[Any, ...]:
     known = list(catalogue.EXPERIMENTS)
     return (known.index(key[0]) if key[0] in known else len(known), *key)
@@ -46,14 +68,22 @@ def _family_rank(key: tuple[str, ...]) -> tuple[Any, ...]:
 
 def _by_setting(runs: list[Run]) -> list[tuple[dict[str, str], list[Run]]]:
     """Divide runs by the values of the options that vary within a network."""
+    failed = [run for run in runs if run.result.status == "failed"]
+    # A failed run may name fewer options than others do, so that it divides nothing while there are others.
+    telling = [run for run in runs if run.result.status != "failed"] or runs
     by_network: dict[tuple[str, str], list[Run]] = defaultdict(list)
-    for run in runs:
+    for run in telling:
         by_network[run.result.group, network_name(run.result)].append(run)
     names = sorted({name for members in by_network.values() for name in _varying(members)})
     parts: dict[tuple[str, ...], list[Run]] = defaultdict(list)
-    for run in runs:
+    for run in telling:
         settings = _settings(run.result)
         parts[tuple(settings.get(name, _lacking(name)) for name in names)].append(run)
+    for run in failed if telling is not runs else ():
+        settings = _settings(run.result)
+        own = tuple(settings.get(name, _lacking(name)) for name in names)
+        fits = [key for key in parts if all(settings.get(n, v) == v for n, v in zip(names, key, strict=True))]
+        parts[own if own in parts or not fits else fits[0]].append(run)
     return [(dict(zip(names, values, strict=True)), parts[values]) for values in sorted(parts, key=_natural)]
 
 
@@ -76,7 +106,7 @@ def _make_section(
     for run in latest:
         members[run.result.group, network_name(run.result)].append(run)
     networks = [
-        Network(name, group, tuple(sorted(found, key=lambda run: run.result.seed)), _marks(found[0].result))
+        Network(name, group, tuple(sorted(found, key=lambda run: run.result.seed)), size_marks(found[0].result))
         for (group, name), found in members.items()
     ]
     networks.sort(key=lambda network: (catalogue.group_rank(network.group), network.name))
@@ -116,6 +146,8 @@ def _settings(result: Result) -> dict[str, str]:
         if name in catalogue.BOOKKEEPING or (name in catalogue.SHAPE and value in (None, catalogue.SHAPE[name])):
             continue
         settings[name] = option_text(value)
+    if suffix := weights_suffix(result):
+        settings["suffix"] = suffix
     return settings
 
 
@@ -129,7 +161,8 @@ def option_text(value: Any) -> str:
 def _varying(runs: Iterable[Run]) -> dict[str, dict[str, list[str]]]:
     """Options with several values among runs: for each value the networks that have it.
 
-    An option that some records lack counts only if it changes the network's size, where lacking means as published.
+    An option that some records lack counts only where lacking says something: the network has its published size, or
+    its weights have no suffix.
     """
     runs = list(runs)
     values: dict[str, dict[str, list[str]]] = defaultdict(dict)
@@ -138,7 +171,7 @@ def _varying(runs: Iterable[Run]) -> dict[str, dict[str, list[str]]]:
             holders = values[name].setdefault(value, [])
             if network_name(run.result) not in holders:
                 holders.append(network_name(run.result))
-    for name in catalogue.SHAPE:
+    for name in (*catalogue.SHAPE, "suffix"):
         rest = [network_name(run.result) for run in runs if name not in _settings(run.result)]
         if name in values and rest:
             values[name][_lacking(name)] = list(dict.fromkeys(rest))
@@ -146,13 +179,14 @@ def _varying(runs: Iterable[Run]) -> dict[str, dict[str, list[str]]]:
 
 
 def _lacking(name: str) -> str:
-    return "as published" if name in catalogue.SHAPE else "not recorded"
+    return "as published" if name in catalogue.SHAPE else "none" if name == "suffix" else "not recorded"
 
 
 def _differing(networks: list[Network]) -> dict[str, dict[str, list[str]]]:
     return _varying(run for network in networks for run in network.good)
 
 
-def _marks(result: Result) -> tuple[str, ...]:
+def size_marks(result: Result) -> tuple[str, ...]:
+    """The options that change the network's size and are not as published, such as "width 0.25"."""
     settings = _settings(result)
     return tuple(f"{name} {settings[name]}" for name in catalogue.SHAPE if name in settings)

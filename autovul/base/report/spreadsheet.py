@@ -25,9 +25,9 @@ def render(results: Sequence[Result]) -> str:
         shared = _shared(result)
         for name, metric in result.metrics.items():
             figures = {"metric": name, "value": metric.value, "unit": metric.unit, "count": metric.count}
-            writer.writerow(_cells({**shared, **figures}))
+            writer.writerow(cells({**shared, **figures}))
         if not result.metrics:
-            writer.writerow(_cells(shared))
+            writer.writerow(cells(shared))
     return stream.getvalue()
 
 
@@ -43,7 +43,7 @@ def _shared(result: Result) -> dict[str, object]:
     }
 
 
-def _cells(row: dict[str, object]) -> dict[str, object]:
+def cells(row: dict[str, object]) -> dict[str, object]:
     """The row with nothing where nothing is known, and text defused that a spreadsheet would take for a formula."""
     cells = {name: "" if value is None else value for name, value in row.items()}
     risky = ("=", "+", "-", "@", "\t", "\r")

@@ -32,4 +32,7 @@ function reveal() {
   target.scrollIntoView();
 }
 window.addEventListener("hashchange", reveal);
+window.addEventListener("beforeprint", () => {
+  for (const body of document.querySelectorAll("details.body, details.values")) body.open = true;
+});
 reveal();

@@ -130,6 +130,14 @@ def memory(size: int) -> str:
     return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
 
 
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it: ``41.2 s``, ``12 min``, ``3.4 h``, ``2.1 days``."""
+    for size, name in ((86_400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {name}"
+    return f"{seconds:.1f} s"
+
+
 def pair_text(comparison: Comparison) -> str:
     """Which groups are compared, as a difference."""
     return f"{catalogue.group_title(comparison.first)} {MINUS} {catalogue.group_title(comparison.second)}"
@@ -222,7 +230,7 @@ def notes(section: Section) -> list[str]:
     if section.replaced:
         older = plural(section.replaced, "older record of the same run was", "older records of the same runs were")
         found.append(f"{older} left aside; the newest counts.")
-    if _weights_are_fixed(section):
+    if any(network.weights_are_fixed for network in section.networks):
         found.append(
             "The seeds of a network share its weights: intervals over seeds hold the attack's chance, not training's."
         )
@@ -235,12 +243,6 @@ def notes(section: Section) -> list[str]:
 def _holders(holders: Mapping[str, Sequence[str]]) -> str:
     parts = [f"{value} ({listed(networks, 4)})" for value, networks in holders.items()]
     return listed(parts, 6)
-
-
-def _weights_are_fixed(section: Section) -> bool:
-    repeated = [network for network in section.networks if len(network.good) > 1]
-    hashes = [{run.result.weights_sha256 for run in network.good} for network in repeated]
-    return section.experiment != "train" and any(len(found) == 1 and "" not in found for found in hashes)
 
 
 def record_lines(record: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -17,9 +17,14 @@ class StopRequest:
 
     Handlers are installed in the main thread only, elsewhere the block changes nothing, and the former ones return
     afterwards.
+
+    Args:
+        patient: A second signal does nothing either: torchrun passes on what the terminal has sent already, and ends
+            its processes by other means where they do not stop.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, patient: bool = False) -> None:
+        self.patient = patient
         self.signal: int | None = None
         self._former: dict[int, Any] = {}
 
@@ -43,6 +48,8 @@ class StopRequest:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
+            if self.patient:
+                return
             os._exit(128 + number)
         self.signal = number
         with contextlib.suppress(OSError):

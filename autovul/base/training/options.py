@@ -22,11 +22,20 @@ class TrainingOptions(Options):
     nesterov: bool = option(False, "Nesterov's form of momentum.")
     lr_scheduler: bool = option(False, "Let the learning rate fall to 0 along a half cosine, one step an epoch.")
     grad_clip: float | None = option(None, "Clip the gradient to this L2 norm; none: no clipping.", gt=0)
+    microbatch: int | None = option(
+        None,
+        "Images of a forward and backward pass, to save memory: gradients of a batch's parts are added up, and the "
+        "result is the same but for batch norm, which sees a part; none: the whole batch.",
+        ge=1,
+        unit="images",
+    )
     parameters: Literal["full", "features", "classifier"] = option(
         "full", "The part that is trained; the rest is frozen, with its batch-norm statistics and its dropout off."
     )
     precision: Literal["fp32", "auto", "bf16", "fp16"] = option(
-        "fp32", "Arithmetic of forward and backward passes; auto takes bf16 where the device has it, else fp32."
+        "fp32",
+        "Arithmetic of forward and backward passes; auto takes bf16, and the layout that goes with it, where the "
+        "device has it, else fp32.",
     )
     amp: bool = option(False, "The same as precision auto.")
     validate_interval: int = option(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from autovul.base.errors import UserError
 
@@ -14,10 +17,29 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Precision:
-    """The arithmetic in effect on a device: ``fp32``, ``bf16`` or ``fp16``."""
+    """The arithmetic in effect on a device.
+
+    Args:
+        effective: ``fp32``, ``bf16`` or ``fp16``.
+        device_type: Of the device.
+        channels_last: Whether convolutions are stored channels last.
+    """
 
     effective: str
     device_type: str
+    channels_last: bool = False
+
+    @contextlib.contextmanager
+    def layout(self, model: nn.Module) -> Iterator[None]:
+        """The model stored as is fastest inside the block; afterwards as PyTorch stores it."""
+        if not self.channels_last:
+            yield
+            return
+        model.to(memory_format=torch.channels_last)
+        try:
+            yield
+        finally:
+            model.to(memory_format=torch.contiguous_format)
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context for a forward pass and its loss."""
@@ -29,15 +51,17 @@ class Precision:
         return torch.amp.GradScaler(self.device_type, enabled=self.effective == "fp16")
 
 
-def resolve_precision(wanted: str, device: torch.device) -> Precision:
+def resolve_precision(wanted: str, device: torch.device, model: nn.Module | None = None) -> Precision:
     """Turn a wish into the precision in effect.
 
     ``auto`` is bf16 on CUDA devices that compute it natively (compute capability 8.0 and later) and on CPUs with
-    AVX512-BF16 or AMX instructions, and fp32 elsewhere.
+    AVX512-BF16 or AMX instructions, and fp32 elsewhere. With bf16 it also chooses how convolutions are stored, see
+    `gains_by_channels_last`.
 
     Args:
         wanted: ``fp32``, ``auto``, ``bf16`` or ``fp16``.
         device: Where the model is.
+        model: Whose layout is chosen; none: the layout stays.
 
     Raises:
         ValueError: ``wanted`` is none of the four.
@@ -46,10 +70,25 @@ def resolve_precision(wanted: str, device: torch.device) -> Precision:
     if wanted not in {*DTYPES, "auto"}:
         raise ValueError(f"precision must be fp32, auto, bf16 or fp16, got {wanted!r}")
     if wanted == "auto":
-        return Precision("bf16" if _native_bf16(device) else "fp32", device.type)
+        if not _native_bf16(device):
+            return Precision("fp32", device.type)
+        return Precision("bf16", device.type, model is not None and gains_by_channels_last(model, device))
     if wanted == "bf16" and device.type == "cuda" and not _native_bf16(device):
         raise UserError(f"{torch.cuda.get_device_name(device)} has no bf16; use precision fp16 or fp32")
     return Precision(wanted, device.type)
+
+
+def gains_by_channels_last(model: nn.Module, device: torch.device) -> bool:
+    """Whether a network is faster in bf16 with its convolutions stored channels last.
+
+    It is if it has 2-D convolutions, but not if it has group norm, whose kernel is made for the other layout; on CUDA
+    devices also not if it has grouped convolutions, for the same reason. For CPUs the rule is measured on the paper's
+    20 networks (benchmarks/README.md), for CUDA devices it is not.
+    """
+    convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    grouped = any(convolution.groups > 1 for convolution in convolutions)
+    normed = any(isinstance(module, nn.GroupNorm) for module in model.modules())
+    return bool(convolutions) and not normed and not (grouped and device.type == "cuda")
 
 
 def _native_bf16(device: torch.device) -> bool:

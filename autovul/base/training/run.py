@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
+from autovul.base.distributed import ALONE, Team
 from autovul.base.errors import Interrupted
 from autovul.base.progress import Progress
 from autovul.base.training.evaluation import Batches, Step, count_correct, evaluate_pairs, labels_of
@@ -19,8 +20,9 @@ from autovul.base.training.interrupt import StopRequest
 from autovul.base.training.log import TrainingLog
 from autovul.base.training.optimiser import TrainedPart, learning_rate
 from autovul.base.training.options import TrainingOptions
+from autovul.base.training.parts import parts_of
 from autovul.base.training.precision import Precision
-from autovul.base.training.random_state import preserved_random_state
+from autovul.base.training.random_state import preserved_random_state, random_state
 from autovul.base.training.running_mean import RunningMean
 from autovul.base.training.state import TrainingState
 from autovul.base.training.state_file import StateFile
@@ -51,6 +53,7 @@ class TrainingRun:
     log: TrainingLog
     progress: Progress
     stop: StopRequest
+    team: Team = ALONE
 
     def __post_init__(self) -> None:
         self.device = self.state.device
@@ -110,26 +113,51 @@ class TrainingRun:
             if state.step % self.steps_between_reads == 0:
                 self._read_mean()
             self.progress.advance(title, **self._figures())
-            if self.stop or self.file.is_due(epoch_ended=False):
+            save, stop = self._agreed(self.file.is_due(epoch_ended=False))
+            if save or stop:
                 self._check()
-                self.file.save(state)
-            if self.stop:
+                self._save()
+            if stop:
                 self._leave()
         self._check()
 
+    def _agreed(self, is_due: bool) -> tuple[bool, bool]:
+        """Whether to save and whether to stop: in a team all do the same after the same step.
+
+        On an accelerator a team agrees only when the device is read anyway.
+        """
+        if self.team.size > 1 and self.state.step % self.steps_between_reads:
+            return False, False
+        save, stop = self.team.any(is_due and self.team.leads, bool(self.stop), device=self.device)
+        return save, stop
+
+    def _save(self) -> None:
+        """Write the state; in a team the first process does, once it knows what the others alone have."""
+        if self.team.size > 1:
+            self.team.average_statistics(self.state.model)
+            self.state.random_states = self.team.gather(random_state(self.device))
+        if self.team.leads:
+            self.file.save(self.state)
+
     def _train_step(self, x: Tensor, y: Any) -> None:
         state = self.state
-        with self.precision.autocast():
-            loss, logits = self.step(state.model, x, y)
         state.optimiser.zero_grad(set_to_none=True)
-        state.scaler.scale(loss).backward()
+        loss, correct = x.new_zeros(()), x.new_zeros((), dtype=torch.int64)
+        for images, targets, share in parts_of(x, y, self.team, self.options.microbatch):
+            with self.precision.autocast():
+                part_loss, logits = self.step(state.model, images, targets)
+            state.scaler.scale(part_loss * share).backward()
+            loss = loss + part_loss.detach() * share
+            if share:
+                correct = correct + count_correct(logits.detach(), labels_of(targets))
+        if self.team.size > 1:
+            loss, correct = self.team.add_up(self.part.parameters, loss, correct)
         if self.options.grad_clip is not None:
             state.scaler.unscale_(state.optimiser)
             nn.utils.clip_grad_norm_(self.part.parameters, self.options.grad_clip)
         state.scaler.step(state.optimiser)
         state.scaler.update()
-        labels = labels_of(y)
-        state.mean.add(loss, count_correct(logits.detach(), labels), len(labels))
+        state.mean.add(loss, correct, len(labels_of(y)))
 
     def _end_epoch(self) -> None:
         state, mean = self.state, self.state.mean
@@ -147,14 +175,17 @@ class TrainingRun:
         last = state.epoch == self.options.epoch
         if last:
             self.log.write("end", state.epoch, best_epoch=state.history.best_epoch)
-        if last or self.stop or self.file.is_due(epoch_ended=True):
-            self.file.save(state)
-        if self.stop:
+        save, stop = self._agreed(self.file.is_due(epoch_ended=True))
+        if last or save or stop:
+            self._save()
+        if stop:
             self._leave()
 
     def _record(self, record: EpochRecord) -> None:
         """Validate if it is time to, and enter the epoch into history, log and display."""
         history, epoch = self.state.history, record.epoch
+        if self.team.size > 1:
+            self.team.average_statistics(self.state.model)
         if self.valid is not None and (epoch % self.options.validate_interval == 0 or epoch == self.options.epoch):
             found = self._validate()
             record = EpochRecord(**{**asdict(record), "valid_loss": found.loss, "valid_accuracy": found.accuracy})
@@ -179,7 +210,7 @@ class TrainingRun:
 
     def _until_stopped(self, pairs: Iterable[tuple[Tensor, Any]]) -> Iterator[tuple[Tensor, Any]]:
         for pair in pairs:
-            if self.stop:
+            if self.stop and self.team.size == 1:  # in a team the others are already waiting for the next step
                 raise _Stopped
             yield pair
 

@@ -33,6 +33,8 @@ class TrainingState:
         self.step = 0  # steps that are done in the epoch that follows
         self.mean = RunningMean()
         self.history = History()
+        self.rank = 0  # of this process in a team
+        self.random_states: list[dict[str, Any]] = []  # of all processes of a team, when the state is to be saved
 
     def to_plain(self) -> dict[str, Any]:
         """Everything, as tensors and plain values."""
@@ -43,7 +45,7 @@ class TrainingState:
             "optimiser": self.optimiser.state_dict()["state"],
             "optimiser_kind": type(self.optimiser).__name__,
             "scaler": self.scaler.state_dict(),
-            "random": random_state(self.device),
+            "random": self.random_states or [random_state(self.device)],
             "mean": self.mean.to_plain(),
             "history": self.history.to_plain(),
             "extra": self.extra.state_dict() if self.extra else None,
@@ -62,4 +64,4 @@ class TrainingState:
         self.mean.from_plain(plain["mean"])
         self.history.from_plain(plain["history"])
         self.epoch, self.step = plain["epoch"], plain["step"]
-        restore_random_state(plain["random"], self.device)
+        restore_random_state(plain["random"][self.rank], self.device)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from autovul.base.errors import UserError
+from autovul.base.memory import give_back_reserve, halved
 from autovul.base.metrics import require_finite
 from autovul.vision.attacks.base import device_of, untouched
 from autovul.vision.models.base import ComposedModel
@@ -69,13 +69,8 @@ class Victim:
         try:
             return self.model(images).float()
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            if len(images) == 1:
-                raise UserError(f"out of memory on {self.device} with a single image") from error
-        self.batch = -(-len(images) // 2)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+            self.batch = halved(len(images), error, self.device)
+        give_back_reserve(self.device)
         return None
 
 
@@ -94,8 +89,3 @@ def questioned(model: nn.Module, batch: int | None = None) -> Iterator[Victim]:
 
 def _is_channels_last(tensor: Tensor) -> bool:
     return tensor.is_contiguous(memory_format=torch.channels_last)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    signs = ("DefaultCPUAllocator", "out of memory")
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(sign in str(error) for sign in signs)

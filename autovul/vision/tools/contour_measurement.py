@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import model_validator
 from torch import nn
@@ -22,6 +22,8 @@ from autovul.vision.tools.loss_contour import POINTS, SPANS, LossContour, axis, 
 
 if TYPE_CHECKING:
     from autovul.vision.datasets import ImageDataset
+
+RECORDED = 41  # points a side of the grid in a record
 
 
 class ContourMeasurement(Options):
@@ -111,8 +113,10 @@ class ContourMeasurement(Options):
             dataset=dataset.name,
             seed=seed,
             # Which networks were drawn beside it says nothing of this one.
-            options={**self.model_dump(), "compare": (), "span": grid[-1], "weights": contour.parameter},
+            options={**self.model_dump(), "compare": ()},
+            environment={"span": grid[-1], "moved": contour.parameter or self.space},
             metrics={name: Metric(value, "nats", count) for name, value in figures.items()},
+            series=_series(contour),
             counts={"images": count, "forward": count * points},
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,
@@ -136,3 +140,16 @@ class ContourMeasurement(Options):
             return count_or_all(self.sample_num, len(dataset.valid), exact=exact, what=what)
         except ValueError as error:
             raise UserError(str(error)) from None
+
+
+def _series(contour: LossContour) -> tuple[dict[str, Any], ...]:
+    """The grid as rows: α and the losses along β; of more than 41 points a side every second, third, … and the ends."""
+    size = len(contour.alphas)
+    kept = sorted({*range(0, size, -(-(size - 1) // (RECORDED - 1))), size - 1})
+    return tuple(
+        {
+            "alpha": round(contour.alphas[row], 9),
+            "losses": [round(contour.loss[row, column].item(), 6) for column in kept],
+        }
+        for row in kept
+    )

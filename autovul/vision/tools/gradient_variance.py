@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from autovul.base.errors import UserError
+from autovul.base.memory import in_parts
 from autovul.base.metrics import NonFiniteOutput
 from autovul.vision.attacks.base import require_images, untouched
 from autovul.vision.models.base import ComposedModel
@@ -88,7 +90,7 @@ def gradient_variance(
         images: (N, C, H, W) with N of at least 2, floating point, in [0, 1], on the model's device.
         labels: (N,), int64.
         clip_norm: c, above 0; None: no clipping.
-        chunk: Images whose gradients are computed together, at least 1.
+        chunk: Images whose gradients are computed together, at least 1; halved where memory does not suffice.
         method: ``layers``, ``vmap``, ``loop``, or ``auto``: the fastest that is exact, see `per_sample.choose`.
         advance: Called after each chunk with its number of images.
 
@@ -110,14 +112,14 @@ def gradient_variance(
             chosen = per_sample.choose(model, images, labels, trusted=isinstance(model, ComposedModel))
         else:
             chosen = method
-        for some, classes in zip(images.split(chunk), labels.split(chunk), strict=True):
-            try:
-                gradients = per_sample.METHODS[chosen](model, some, classes)
-            except per_sample.Unsupported as error:
-                raise ValueError(f"method {chosen!r} does not fit the network: {error}") from None
-            norms.append(_take_in(gradients, moments, clip_norm))
-            del gradients  # before the next chunk's are there
-            advance(len(some))
+        compute = functools.partial(per_sample.METHODS[chosen], model)
+        try:
+            for gradients in in_parts(compute, (images, labels), chunk, images.device):
+                norms.append(_take_in(gradients, moments, clip_norm))
+                del gradients  # before the next chunk's are there
+                advance(len(norms[-1]))
+        except per_sample.Unsupported as error:
+            raise ValueError(f"method {chosen!r} does not fit the network: {error}") from None
     lengths = torch.cat(norms)
     if not bool(lengths.any()):
         raise UserError(f"all {len(lengths)} gradients are zero: nothing flows back through the network")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autovul.base.errors import UserError, nearest
+from autovul.base.memory import in_parts
 from autovul.base.metrics import NonFiniteOutput
 from autovul.vision.attacks.base import require_images, untouched
 
@@ -170,10 +171,12 @@ def _in_parameter_space(
     def evaluate(points: Points) -> Tensor:
         ((alpha, beta),) = points
         moved = {name: weight + alpha * first + beta * second}
-        total = torch.zeros(1, dtype=torch.float64)
-        for pixels, classes in _batches(images, labels, batch_size):
-            total += _losses(torch.func.functional_call(model, moved, (pixels,)), classes).sum()
-        return total / len(images)
+
+        def loss(pixels: Tensor, classes: Tensor) -> Tensor:
+            return _losses(torch.func.functional_call(model, moved, (pixels,)), classes).sum()
+
+        parts = in_parts(loss, (images, labels), batch_size, images.device)
+        return sum(parts, torch.zeros(1, dtype=torch.float64)) / len(images)
 
     return evaluate
 
@@ -185,21 +188,19 @@ def _in_input_space(model: nn.Module, images: Tensor, labels: Tensor, seed: int,
 
     def evaluate(points: Points) -> Tensor:
         moves = torch.stack([alpha * first + beta * second for alpha, beta in points])
-        total = torch.zeros(len(points), dtype=torch.float64)
-        for pixels, classes in _batches(images, labels, batch_size):
+
+        def loss(pixels: Tensor, classes: Tensor) -> Tensor:
             logits = model((pixels + moves[:, None]).flatten(0, 1))
-            total += _losses(logits, classes.repeat(len(points))).view(len(points), -1).sum(1)
-        return total / len(images)
+            return _losses(logits, classes.repeat(len(points))).view(len(points), -1).sum(1)
+
+        parts = in_parts(loss, (images, labels), batch_size, images.device)
+        return sum(parts, torch.zeros(len(points), dtype=torch.float64)) / len(images)
 
     return evaluate
 
 
 def _losses(logits: Tensor, classes: Tensor) -> Tensor:
     return F.cross_entropy(logits.cpu().double(), classes.cpu(), reduction="none")
-
-
-def _batches(images: Tensor, labels: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    return zip(images.split(batch_size), labels.split(batch_size), strict=True)
 
 
 def _check(images: Tensor, labels: Tensor, space: str, batch_size: int) -> float:

@@ -10,7 +10,8 @@ from tests.base.report.records import make, training
 
 
 def plot(*results):
-    return figures.dot_plot(build(list(results)).sections[0])
+    section = build(list(results)).sections[0]
+    return figures.dot_plot(section.networks, section.main, section.unit(section.main))
 
 
 @pytest.mark.parametrize(("low", "high"), [(93.1, 97.4), (0, 100), (5, 5), (0, 0), (-2.3, 0.4), (98.9, 99.0), (1, 1e5)])

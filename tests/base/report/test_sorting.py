@@ -62,7 +62,9 @@ def test_an_option_that_differs_between_networks_is_named():
 def test_where_and_how_loudly_a_run_took_place_makes_no_difference():
     first = {"seed": 1, "device": "cpu", "tqdm": True, "suffix": "", "result_dir": "a", "epoch": 2}
     second = {"seed": 2, "device": "cuda", "tqdm": False, "suffix": "_s2", "result_dir": "b", "epoch": 2}
-    (section,) = sections(make(seed=1, options=first), make(seed=2, options=second), make("enas", options=second))
+    (section,) = sections(
+        make(seed=1, options=first), make(seed=2, options=second), make("enas", seed=2, options=second)
+    )
     assert not section.differing and not section.setting
 
 

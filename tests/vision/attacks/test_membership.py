@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -65,6 +67,16 @@ def test_members_farther_from_the_boundary_are_found():
     assert {row["method"] for row in result.series} == {"boundary", "confidence", "entropy", "loss"}
     for method in ("confidence", "entropy", "loss"):
         assert value(result, f"{method}_auc") > 0.95
+
+
+def test_a_record_carries_the_roc_curves_whose_area_is_the_auc():
+    result = attack(method=("confidence", "boundary")).run(Brightness(), data(inside=0.1, outside=0.11))
+    for row in result.series:
+        (start, *_, end), area = row["roc"], 0.0
+        for (x0, y0), (x1, y1) in pairwise(row["roc"]):
+            area += (x1 - x0) * (y0 + y1) / 2
+        assert (start, end) == ([0, 0], [1, 1]) and len(row["roc"]) <= 102
+        assert area == pytest.approx(row["auc"], abs=1e-3)
 
 
 def test_nearer_members_give_an_area_below_one_half_and_the_published_one_mirrored():

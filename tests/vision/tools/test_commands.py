@@ -167,7 +167,7 @@ def test_loss_contour_draws_networks_side_by_side(elsewhere, capsys):
         assert result.counts["forward"] == 9 * 8
         assert set(result.files) == {"contour", "surface", "numbers"}
         assert all((elsewhere / path).is_file() for path in result.files.values())
-        assert result.options["weights"] == "features.stem.0.weight"
+        assert result.environment["moved"] == "features.stem.0.weight"
     assert loss_contour([*flags, "--space", "input"]) == 0
     capsys.readouterr()
     assert loss_contour([*flags, "--weights", "features.stem"]) == 1

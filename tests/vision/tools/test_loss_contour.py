@@ -9,8 +9,9 @@ from torch import nn
 
 from autovul.base.errors import UserError
 from autovul.base.metrics import NonFiniteOutput
-from autovul.vision import models
+from autovul.vision import datasets, models
 from autovul.vision.tools import loss_contour
+from autovul.vision.tools.contour_measurement import ContourMeasurement
 from autovul.vision.tools.contour_pictures import draw_contours, draw_surfaces, layout, save_contours
 from autovul.vision.tools.loss_contour import axis, orthogonal_signs
 
@@ -156,3 +157,17 @@ def test_pictures_and_numbers(net, data, tmp_path):
         assert np.array_equal(archive["b/loss"], small.loss.numpy())
         assert archive["b/alphas"].tolist() == [-0.5, 0.0, 0.5]
         assert archive["e/center"].item() == small.center
+
+
+def test_a_record_carries_the_grid_thinned_to_41_points_a_side_with_its_ends():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+    dataset = datasets.create("digits")
+    tool = ContourMeasurement(points=43, sample_num=3, span=0.2)
+    contour, result = tool.measure(net, dataset)
+    rows = result.series
+    kept = [*range(0, 43, 2)]
+    assert [row["alpha"] for row in rows] == pytest.approx([contour.alphas[place] for place in kept])
+    for place, row in zip(kept, rows, strict=True):
+        assert row["losses"] == pytest.approx(contour.loss[place, kept].tolist(), abs=1e-6)
+    _, small = ContourMeasurement(points=3, sample_num=3).measure(net, dataset)
+    assert [len(row["losses"]) for row in small.series] == [3, 3, 3]

@@ -28,6 +28,8 @@ class PoisonStep:
         auxiliary_weight: Weight of an auxiliary head's loss.
     """
 
+    whole_batch = True  # clean and triggered rows have weights of their own
+
     def __init__(self, batches: PoisonedBatches, weight: float | None, auxiliary_weight: float) -> None:
         self.batches, self.weight, self.auxiliary_weight = batches, weight, auxiliary_weight
 

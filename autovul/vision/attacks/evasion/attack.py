@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from autovul.base import environ
 from autovul.base.errors import UserError
+from autovul.base.memory import in_parts
 from autovul.base.metrics import NonFiniteOutput, require_finite
 from autovul.base.options import OptionError, option
 from autovul.base.progress import Progress
@@ -136,10 +137,9 @@ class EvasionAttack(Attack):
         batch_size = setup.attack_batch
         with environ.measure(device) as cost:
             images, labels, logits = self._correctly_classified(model, dataset, setup.seed, batch_size)
-            batches = zip(images.split(batch_size), labels.split(batch_size), logits.split(batch_size), strict=True)
             tally = Tally(untargeted=self.untargeted, judged=self.stop_threshold is not None)
-            show.start(-(-len(images) // batch_size), done=0)
-            for batch in batches:
+
+            def attack_batch(*batch: Tensor) -> None:
                 pixels, true, clean = (tensor.to(device) for tensor in batch)
                 target = self.choose_target(clean)
                 outcome = self._attack(model, pixels, target, generator)
@@ -148,6 +148,9 @@ class EvasionAttack(Attack):
                         outcome.logits = model(outcome.images)
                     outcome.passes.forward += len(pixels)
                 tally.add(pixels, true, clean, target, outcome)
+
+            show.start(-(-len(images) // batch_size), done=0)
+            for _ in in_parts(attack_batch, (images, labels, logits), batch_size, device):
                 show.advance(self.name)
             show.close()
         files = {}
@@ -183,7 +186,8 @@ class EvasionAttack(Attack):
                 break
             pixels, labels = split.pixels(index), split.labels[index]
             with untouched(model), torch.no_grad():
-                logits = require_finite(model(pixels.to(device))).cpu()
+                parts = in_parts(lambda part: model(part.to(device)).cpu(), (pixels,), batch_size, device)
+                logits = require_finite(torch.cat([*parts]))
             right = logits.argmax(1) == labels
             kept.append((pixels[right], labels[right], logits[right]))
             found += int(right.sum())

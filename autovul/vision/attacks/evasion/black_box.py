@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from autovul.base.memory import in_parts
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-# At most this many images go through the model at once.
-QUERY_BATCH = 512
+# At most this many images go through the model at once: on a CPU larger batches leave the caches and are slower.
+QUERY_BATCH, CPU_BATCH = 512, 64
 
 
 def nes(loss: Loss, images: Tensor, *, query_num: int, sigma: float, generator: torch.Generator) -> Tensor:
@@ -139,10 +141,10 @@ def _gaussian(images: Tensor, count: int, queries: int, generator: torch.Generat
 
 def _ask(loss: Loss, points: Tensor) -> Tensor:
     """The losses (k, N) at points (k, N, C, H, W)."""
-    count = points.shape[1]
-    index = torch.arange(count, device=points.device).repeat(len(points))
-    batches = zip(points.flatten(0, 1).split(QUERY_BATCH), index.split(QUERY_BATCH), strict=True)
-    return torch.cat([loss(*batch) for batch in batches]).view(-1, count)
+    count, device = points.shape[1], points.device
+    index = torch.arange(count, device=device).repeat(len(points))
+    size = min(QUERY_BATCH, CPU_BATCH) if device.type == "cpu" else QUERY_BATCH
+    return torch.cat([*in_parts(loss, (points.flatten(0, 1), index), size, device)]).view(-1, count)
 
 
 ESTIMATORS: dict[str, Callable[..., Tensor]] = {"nes": nes, "sgd": sgd, "hess": hess, "zoo": zoo}

@@ -137,11 +137,12 @@ class PGD(EvasionAttack):
             raise ValueError(f"target must be from 0 to {logits.shape[1] - 1}, got {int(target.max())}")
 
     def _query(self, model: nn.Module, images: Tensor, passes: Passes) -> Tensor:
-        passes.forward += len(images)
+        with torch.no_grad():
+            logits = model(images)
+        passes.forward += len(images)  # now, and not before: where memory ends, the same is asked again in parts
         if self.grad_method != "white":
             passes.queries += len(images)  # a black-box attacker sees whether it has succeeded only by asking
-        with torch.no_grad():
-            return model(images)
+        return logits
 
     def _gradient(
         self,

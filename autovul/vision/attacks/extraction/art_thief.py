@@ -17,7 +17,7 @@ from autovul.vision.attacks.base import Setup, device_of
 from autovul.vision.attacks.extraction.transfer_set import TransferSet
 from autovul.vision.datasets import ImageDataset, to_pixels
 
-UNSUPPORTED = ("lr_scheduler", "grad_clip", "amp", "resume", "tensorboard")
+UNSUPPORTED = ("lr_scheduler", "grad_clip", "amp", "microbatch", "resume", "tensorboard")
 
 
 def train_thief(

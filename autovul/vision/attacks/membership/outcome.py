@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 
 from autovul.base.atomic import whole_file
+from autovul.base.metrics import roc
 from autovul.base.result import Metric
 from autovul.vision.attacks.membership.sample import Sample
 from autovul.vision.attacks.membership.scores import Score
+
+ROC_POINTS = 100  # of a curve in a record
 
 
 @dataclass(frozen=True)
@@ -55,19 +58,27 @@ class Outcome:
     seed: int
 
     @cached_property
+    def figures(self) -> tuple[Mapping[str, float | None], ...]:
+        """The figures of each method."""
+        return tuple(score.figures(self.sample.member, self.seed) for score in self.scores)
+
+    @property
     def series(self) -> tuple[Mapping[str, Any], ...]:
-        """One row a method: the figures of `Score.figures`."""
-        return tuple({"method": s.method, **s.figures(self.sample.member, self.seed)} for s in self.scores)
+        """One row a method: its figures, and points of its ROC curve as pairs of false and true positive rate."""
+        return tuple(
+            {"method": score.method, **row, "roc": _curve(*score.sides(self.sample.member))}
+            for score, row in zip(self.scores, self.figures, strict=True)
+        )
 
     def metrics(self) -> dict[str, Metric]:
         """The figures of each method as ``{method}_{figure}``, and the distances of both sides."""
         metrics = {}
-        for score, row in zip(self.scores, self.series, strict=True):
+        for score, row in zip(self.scores, self.figures, strict=True):
             members, others = (len(side) for side in score.sides(self.sample.member))
             for name, value in row.items():
                 if name == "tpr_at_1_fpr":
                     metrics[f"{score.method}_{name}"] = Metric(value, "%", members)
-                elif name != "method":
+                else:
                     metrics[f"{score.method}_{name}"] = Metric(value, "", members + others)
         return metrics | self._distances()
 
@@ -108,6 +119,14 @@ class Outcome:
         queries = self.searched.queries.double().mean().item()
         metrics["mean_queries"] = Metric(queries, "queries", len(self.predicted))
         return metrics
+
+
+def _curve(inside: Tensor, outside: Tensor) -> list[list[float]]:
+    """The ROC curve, thinned to about a hundred points; its ends stay."""
+    false, true = roc(inside, outside)
+    step = -(-len(false) // ROC_POINTS)
+    points = torch.stack([false, true], 1)
+    return [[round(value, 5) for value in pair] for pair in [*points[:-1:step].tolist(), points[-1].tolist()]]
 
 
 def _median(values: Tensor) -> float:

@@ -30,9 +30,10 @@ def coverage(make_interval, truth):
     return np.mean([covered(make_interval(), truth) for _ in range(ROUNDS)])
 
 
-def test_mean_interval_covers_for_three_seeds():
-    rng = np.random.default_rng(1)
-    assert coverage(lambda: mean_interval(rng.normal(95, 0.3, 3)), 95) == pytest.approx(0.95, abs=TOLERANCE)
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_mean_interval_covers_for_few_seeds(seeds):
+    rng = np.random.default_rng(seeds)
+    assert coverage(lambda: mean_interval(rng.normal(95, 0.3, seeds)), 95) == pytest.approx(0.95, abs=TOLERANCE)
 
 
 def test_welch_covers_for_ten_against_seven_networks_of_unlike_spread():
@@ -45,14 +46,16 @@ def seeds_of_networks(rng, centres, spread, seeds=3):
     return [list(rng.normal(centre, spread, seeds)) for centre in centres]
 
 
-def test_fixed_networks_interval_covers_though_networks_differ_far_more_than_seeds():
-    rng = np.random.default_rng(3)
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_fixed_networks_interval_covers_though_networks_differ_far_more_than_seeds(seeds):
+    rng = np.random.default_rng(3 + seeds)
     nas, manual = rng.normal(84, 9, 10), rng.normal(74, 9, 7)
     truth = nas.mean() - manual.mean()
-    rate = coverage(
-        lambda: fixed_networks_interval(seeds_of_networks(rng, nas, 2), seeds_of_networks(rng, manual, 1)), truth
-    )
-    assert rate == pytest.approx(0.95, abs=TOLERANCE)
+
+    def interval():
+        return fixed_networks_interval(seeds_of_networks(rng, nas, 2, seeds), seeds_of_networks(rng, manual, 1, seeds))
+
+    assert coverage(interval, truth) == pytest.approx(0.95, abs=TOLERANCE)
 
 
 def test_fixed_networks_interval_covers_with_unlike_numbers_of_seeds():
@@ -141,6 +144,13 @@ def test_permutation_test_of_seventeen_networks_is_exact_and_finds_the_extreme()
     found = permutation_test(range(10, 20), range(7))
     assert found.exact
     assert found.p_value == pytest.approx(1 / 19448)
+
+
+def test_permutation_test_errs_in_one_of_twenty_studies_without_a_difference():
+    rng = np.random.default_rng(8)
+    rounds = 400
+    errors = sum(permutation_test(rng.normal(80, 6, 10), rng.normal(80, 6, 7)).p_value <= 0.05 for _ in range(rounds))
+    assert stats.binomtest(errors, rounds, 0.05).pvalue > 0.001
 
 
 def test_random_divisions_agree_with_the_exact_test():

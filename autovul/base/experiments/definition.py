@@ -1,0 +1,117 @@
+"""An experiment: which command runs over which grid, and what the paper says comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from autovul.base.options import Options, option
+
+Scalar = bool | int | float | str | None
+Value = Scalar | tuple[Scalar, ...]
+Values = Annotated[tuple[Scalar, ...], Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1)]
+
+LARGEST, SMALLEST = "largest", "smallest"
+"""In ``where``: the largest or smallest value of a grid that there are records of."""
+
+
+class Control(Options):
+    """Another reading of a claim: does its verdict survive it?
+
+    Args:
+        metric: The metric in place of the claim's.
+        where: Grid values in place of the claim's; the others stay.
+        reversed: Whether the metric falls where the claim's rises, so that the claimed sign turns.
+    """
+
+    metric: str | None = option(None, "Metric in place of the claim's.")
+    where: dict[str, Scalar] = option({}, "Grid values in place of the claim's.")
+    reversed: bool = option(False, "The metric falls where the claim's rises.")
+
+
+class Claim(Options):
+    """What the paper says of an experiment, in numbers.
+
+    Either a difference of two groups of networks, ``first`` minus ``second``, that is ``expected`` to within
+    ``tolerance``; or (``range``) a band in which most networks of ``first`` lie. Without either, the difference is
+    shown and not judged.
+
+    Args:
+        says: The claim in words; continues "the paper says that".
+        metric: The metric of the result records that decides.
+        unit: Its unit in the claim.
+        first, second: Networks and groups of networks.
+        where: Values of the experiment's grid; ``largest`` and ``smallest`` mean those that there are records of.
+        expected, tolerance: Of the difference.
+        range: Least and greatest value of a network.
+        controls: Other readings by name.
+    """
+
+    says: str = option("", "The claim in words.", min_length=1)
+    metric: Name = option("", "The metric that decides.")
+    unit: str = option("", "Its unit in the claim.")
+    first: tuple[Name, ...] = option((), "Networks and groups.", min_length=1)
+    second: tuple[Name, ...] = option((), "What they are compared with.")
+    where: dict[str, Scalar] = option({}, "Values of the grid.")
+    expected: float | None = option(None, "The difference.")
+    tolerance: float | None = option(None, "Half the width of the expected band.", gt=0)
+    range: tuple[float, float] | None = option(None, "Least and greatest value of a network.")
+    controls: dict[str, Control] = option({}, "Other readings by name.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Claim:
+        if (self.range is None) == (not self.second):
+            raise ValueError("a claim needs second (a difference) or range (a band), and not both")
+        if self.expected == 0:
+            raise ValueError("expected must not be 0: a claim needs a direction")
+        if self.tolerance is not None and self.expected is None:
+            raise ValueError("tolerance goes with expected")
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise ValueError(f"range must be least, greatest; got {self.range[0]}, {self.range[1]}")
+        return self
+
+
+class Experiment(Options):
+    """One figure or table.
+
+    Args:
+        name: Its name, as the file is called.
+        title, about: For readers.
+        command: The command that makes its records.
+        networks: Networks and groups that it is about.
+        after: Experiments of which the run of the same network and seed comes first.
+        options: What makes it this experiment; a scale cannot change it.
+        schedule: What a scale may change: how long, how many, how fast.
+        grid: Options with several values, each combination a run.
+        claims: By name.
+    """
+
+    name: Name = option("", "As the file is called.")
+    title: str = option("", "A heading.", min_length=1)
+    about: str = option("", "What is done and what the figure says.")
+    command: Name = option("", "The command.")
+    networks: tuple[Name, ...] = option((), "Networks and groups.", min_length=1)
+    after: tuple[Name, ...] = option((), "What runs first.")
+    options: dict[str, Value] = option({}, "What makes it this experiment.")
+    schedule: dict[str, Value] = option({}, "What a scale may change.")
+    grid: dict[str, Values] = option({}, "Options with several values.")
+    claims: dict[str, Claim] = option({}, "Claims by name.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Experiment:
+        parts: list[Mapping[str, Any]] = [self.options, self.schedule, self.grid]
+        for index, part in enumerate(parts):
+            for other in parts[index + 1 :]:
+                if twice := sorted(set(part) & set(other)):
+                    raise ValueError(f"{twice[0]} stands twice among options, schedule and grid")
+        for claim in self.claims.values():
+            for where in (claim.where, *(control.where for control in claim.controls.values())):
+                for name, value in where.items():
+                    if name not in self.grid:
+                        raise ValueError(f"where: {name} is not in the grid")
+                    if value not in (*self.grid[name], LARGEST, SMALLEST):
+                        raise ValueError(f"where: {name} {value} is not in the grid")
+        return self

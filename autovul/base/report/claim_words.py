@@ -1,0 +1,216 @@
+"""A claim's findings in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from autovul.base.experiments import Experiment, load_scale, scale_names
+from autovul.base.report import catalogue, wording
+from autovul.base.report.claims import Finding
+from autovul.base.report.controls import Controlled
+from autovul.base.report.sorting import weights_suffix
+from autovul.base.statistics import Difference, Verdict
+
+NO_VERDICT = "no verdict"
+GROUP_WORDS = {"manual": "manual", "nas": "NAS", "mitigated": "mitigated", "yours": "yours"}
+
+
+def side(names: Sequence[str]) -> str:
+    """A side of a claim: groups by their title, networks by their name."""
+    return wording.listed([GROUP_WORDS.get(name, name) for name in names], 4)
+
+
+def sides(finding: Finding) -> str:
+    """Which sides are compared, as a difference."""
+    claim = finding.claim
+    return f"{side(claim.first)} {wording.MINUS} {side(claim.second)}" if claim.second else side(claim.first)
+
+
+def unit(finding: Finding) -> str:
+    """The unit of the claim's numbers: the claim's own, else that of the records."""
+    return finding.claim.unit or finding.reading.unit
+
+
+def expectation(finding: Finding) -> str:
+    """What the paper says comes out, in numbers."""
+    claim, shown = finding.claim, finding.reading.unit
+    if claim.range is not None:
+        return f"{_short(claim.range[0])} to {_short(claim.range[1])} {unit(finding)}".rstrip()
+    if claim.expected is None:
+        return wording.NONE
+    text = _signed(claim.expected)
+    if claim.tolerance is not None:
+        text = f"{_signed(claim.expected - claim.tolerance)} to {_signed(claim.expected + claim.tolerance)}"
+    return f"{text} {claim.unit or ('points' if shown == '%' else shown)}".rstrip()
+
+
+def _short(value: float) -> str:
+    return f"{value:g}".replace("-", wording.MINUS)
+
+
+def _signed(value: float) -> str:
+    value = round(value, 9)
+    return f"{value:+g}".replace("-", wording.MINUS) if value else "0"
+
+
+def verdict_text(found: Verdict | None) -> str:
+    """A verdict in a few words."""
+    if found is None:
+        return NO_VERDICT
+    sizes = {None: "", "inside": ", size inside the band", "outside": ", size outside", "across": ", size across"}
+    direction = {"holds": "holds", "fails": "fails", "undecided": "undecided"}[found.direction]
+    return f"direction {direction}{sizes[found.size]}"
+
+
+def label(finding: Finding) -> str:
+    """The verdict of a claim in a few words; for a range, how many networks are in it."""
+    if finding.claim.range is not None:
+        inside, networks = len(finding.inside), len(finding.reading.first)
+        return f"{inside} of {networks} inside" if networks else NO_VERDICT
+    if finding.claim.expected is None:
+        return "shown, not judged"
+    return verdict_text(finding.verdict)
+
+
+def tone(finding: Finding) -> str:
+    """How the verdict's label is coloured: good, bad or neither."""
+    direction = finding.verdict.direction if finding.verdict else None
+    return {"holds": "good", "fails": "bad"}.get(direction or "", "open")
+
+
+def sentences(finding: Finding) -> list[str]:
+    """What was found, the two answers, and what is missing for a verdict."""
+    reading, shown = finding.reading, finding.reading.unit
+    metric = catalogue.metric_info(reading.metric).title
+    if finding.claim.range is not None:
+        return _of_a_range(finding, metric)
+    difference = reading.difference
+    if difference is None:
+        return [f"{_lacking(finding)} {run_this(finding)}"]
+    first, second = (
+        f"{side(names)} {wording.with_unit(reading.mean(members), shown)}"
+        for names, members in ((finding.claim.first, reading.first), (finding.claim.second, reading.second))
+    )
+    size = wording.with_unit(difference.estimate, shown, signed=True)
+    found = [f"{metric}: {first}, {second}; the difference is {size}."]
+    found.append(_these_networks(finding, difference, shown))
+    found.append(_in_general(difference, shown))
+    return [line for line in found if line]
+
+
+def _these_networks(finding: Finding, difference: Difference, shown: str) -> str:
+    interval, repeats = difference.these_networks, finding.reading.seeds
+    if interval is None:
+        return (
+            "These networks: one seed a network, so that how much of the difference is chance is not known and no"
+            f" verdict is possible. {run_this(finding)}"
+        )
+    seeds = f"{repeats[0]} to {repeats[1]} seeds" if repeats[0] != repeats[1] else f"{repeats[0]} seeds"
+    text = f"These networks ({seeds} each): 95 % interval {wording.interval_text(interval, shown, signed=True)}"
+    if finding.claim.expected is None:
+        return f"{text}. The paper gives no number, so nothing is judged."
+    if finding.verdict and finding.verdict.direction == "undecided":
+        return f"{text}: it holds 0, so the direction is undecided. {more_seeds(finding)}"
+    return f"{text}: {verdict_text(finding.verdict)} ({expectation(finding)} expected)."
+
+
+def more_seeds(finding: Finding) -> str:
+    """How many more seeds would decide the direction."""
+    needed, there = finding.seeds_needed, finding.reading.seeds[0]
+    if needed is None:
+        return "If the difference is as small as measured, even 100 seeds a network would not decide it."
+    more = max(1, needed - there)
+    return (
+        f"If difference and spread stay as measured, {wording.plural(more, 'more seed')} a network"
+        f" ({there + more} in all) would decide it in four of five repetitions."
+    )
+
+
+def _in_general(difference: Difference, shown: str) -> str:
+    interval, permutation = difference.architectures, difference.permutation
+    against = f"{difference.networks[0]} against {difference.networks[1]} networks"
+    if interval is None or permutation is None:
+        return f"Architectures in general ({against}): with one network on a side nothing can be said."
+    clear = (interval.low > 0 or interval.high < 0) and permutation.p_value <= 0.05
+    return (
+        f"Architectures in general ({against}): 95 % interval {wording.interval_text(interval, shown, signed=True)},"
+        f" permutation p = {wording.p_text(permutation.p_value)}:"
+        f" {'the sides differ by more than their networks do' if clear else 'undecided'}."
+    )
+
+
+def _of_a_range(finding: Finding, metric: str) -> list[str]:
+    networks = finding.reading.first
+    if not networks:
+        return [f"{_lacking(finding)} {run_this(finding)}"]
+    inside = finding.inside
+    low = finding.claim.range[0] if finding.claim.range else 0.0
+    means = [network.mean(finding.reading.metric) or 0.0 for network in networks]
+    below = sum(mean < low for mean in means)
+    share = f"{len(inside)} of {wording.plural(len(networks), 'network')} ({100 * len(inside) / len(networks):.0f} %)"
+    found = [
+        f"{metric}: {share} lie in {expectation(finding)}; {below} below it,"
+        f" {len(networks) - len(inside) - below} above."
+    ]
+    if finding.reading.seeds[0] < 2:
+        found.append(f"Some networks have one seed, so that their chance is not known. {run_this(finding)}")
+    return found
+
+
+def _lacking(finding: Finding) -> str:
+    claim, reading = finding.claim, finding.reading
+    names = (("first", claim.first, reading.first), ("second", claim.second, reading.second))
+    missing = [side(wanted) for _, wanted, there in names if wanted and not there]
+    metric = f"{catalogue.metric_info(claim.metric).title} ({claim.metric})"
+    return f"No records of {wording.listed(missing)} have {metric}: no verdict is possible."
+
+
+def run_this(finding: Finding) -> str:
+    """What to run for a verdict."""
+    result = finding.section.results[0]
+    scales = (load_scale(name) for name in scale_names())
+    base = weights_suffix(result)
+    scale = next((each.name for each in scales if (each.suffix, each.dataset) == (base, result.dataset)), "")
+    return f"Run {command(finding.experiment, scale)}."
+
+
+def command(experiment: Experiment, scale: str = "") -> str:
+    """The command that makes an experiment's records."""
+    return f"`autovul reproduce {experiment.name}{f' --scale {scale}' if scale else ''} --seeds 3`"
+
+
+def unmeasured(finding: Finding) -> str:
+    """The networks that are in no mean, with the reason; empty where all were measured."""
+    if not finding.unmeasured:
+        return ""
+    parts = [f"{network.label} ({why})" for network, why in finding.unmeasured]
+    return f"In no mean: {wording.listed(parts, 8)}."
+
+
+def survival(controlled: Controlled, finding: Finding) -> str:
+    """Whether the claim's verdict is the control's, in a word or two."""
+    found = controlled.survives(finding.verdict)
+    if found == "not known" and controlled.verdict is not None:
+        return f"alone: {controlled.verdict.direction}"
+    return {"yes": "survives", "no": "turns", "undecided": "no longer decided", "not known": wording.NONE}[found]
+
+
+def survivals(found: Sequence[Controlled], finding: Finding) -> str:
+    """How many of the controls that say something the verdict survives."""
+    told = [each.survives(finding.verdict) for each in found]
+    known = [each for each in told if each != "not known"]
+    if not known:
+        return wording.NONE
+    silent = len(told) - len(known)
+    return f"{known.count('yes')} of {len(known)}{f', {silent} not known' if silent else ''}"
+
+
+def open_claims(experiments: Mapping[str, Experiment], findings: Sequence[Finding]) -> list[tuple[str, str, str]]:
+    """Claims that no record is about: the name, what it says, and what to run."""
+    there = {finding.name for finding in findings}
+    return [
+        (name, claim.says, command(experiment).strip("`"))
+        for experiment in experiments.values()
+        for name, claim in experiment.claims.items()
+        if name not in there
+    ]

@@ -1,0 +1,252 @@
+"""The claims of the experiments' definitions, each judged on the runs that belong to it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+from typing import Any
+
+from autovul.base.experiments import Claim, Experiment
+from autovul.base.experiments.definition import LARGEST, SMALLEST
+from autovul.base.report import catalogue
+from autovul.base.report.sections import Network, Section
+from autovul.base.report.sorting import network_name
+from autovul.base.result import Result
+from autovul.base.statistics import Difference, Verdict, compare_groups, seeds_needed, verdict
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A metric of the networks that a claim is about.
+
+    Args:
+        metric: Its name in the records.
+        first, second: Networks that measured it, by the claim's two sides.
+        yours: The user's own networks that are on neither side.
+    """
+
+    metric: str
+    first: tuple[Network, ...]
+    second: tuple[Network, ...]
+    yours: tuple[Network, ...] = ()
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        return (*self.first, *self.second, *self.yours)
+
+    @cached_property
+    def difference(self) -> Difference | None:
+        """The difference of the two sides' means; None where one of them has no value."""
+        first, second = self.sides
+        return compare_groups(first, second) if first and second else None
+
+    @property
+    def sides(self) -> tuple[list[list[float]], list[list[float]]]:
+        """Each side's networks' values, one a seed."""
+        first, second = ([network.values(self.metric) for network in side] for side in (self.first, self.second))
+        return first, second
+
+    def mean(self, side: Sequence[Network]) -> float | None:
+        """The mean over networks, each counting once."""
+        means = [fmean(network.values(self.metric)) for network in side]
+        return fmean(means) if means else None
+
+    @property
+    def unit(self) -> str:
+        found = (run.result.metrics.get(self.metric) for network in self.networks for run in network.good)
+        return next((entry.unit for entry in found if entry is not None), "")
+
+    @property
+    def seeds(self) -> tuple[int, int]:
+        """The fewest and the most values that a network has."""
+        counts = [len(network.values(self.metric)) for network in (*self.first, *self.second)]
+        return (min(counts), max(counts)) if counts else (0, 0)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim on one set of runs that may be compared.
+
+    Args:
+        number: Its place in the report.
+        name: The claim's.
+        experiment, claim: The definition.
+        section: Where the runs stand.
+        where: The claim's grid values, ``largest`` and ``smallest`` resolved.
+        reading: Its metric.
+        siblings: The section and its sisters, which differ from it in the experiment's grid only.
+        unmeasured: Networks of the claim without a value, with the reason.
+    """
+
+    number: int
+    name: str
+    experiment: Experiment
+    claim: Claim
+    section: Section
+    where: Mapping[str, Any]
+    reading: Reading
+    siblings: Sequence[Section]
+    unmeasured: tuple[tuple[Network, str], ...]
+
+    @property
+    def anchor(self) -> str:
+        return f"claim-{self.number}"
+
+    @property
+    def conditions(self) -> list[str]:
+        """On what it was measured: data, setting, and the grid's values."""
+        known = set(self.where)
+        data = self.section.conditions[1 if self.section.algorithm else 0 :]
+        rest = [part for part in data if part.partition(" ")[0] not in known]
+        return [*rest, *(f"{name} {value}" for name, value in self.where.items())]
+
+    @cached_property
+    def verdict(self) -> Verdict | None:
+        """By the interval for these networks; None where it is not known, or nothing is expected."""
+        difference = self.reading.difference
+        if difference is None or difference.these_networks is None or self.claim.expected is None:
+            return None
+        return verdict(difference.these_networks, self.claim.expected, self.claim.tolerance)
+
+    @cached_property
+    def seeds_needed(self) -> int | None:
+        """Seeds a network with which the direction would be decided; None where that is not known or too many."""
+        first, second = self.reading.sides
+        return seeds_needed(first, second) if first and second else None
+
+    @property
+    def inside(self) -> list[Network]:
+        """The networks whose mean lies in the claim's range."""
+        low, high = self.claim.range or (0.0, 0.0)
+        metric = self.reading.metric
+        return [network for network in self.reading.first if low <= (network.mean(metric) or 0.0) <= high]
+
+
+def find(sections: Sequence[Section], experiments: Mapping[str, Experiment]) -> list[Finding]:
+    """Judge every claim on every set of comparable runs that belongs to its experiment.
+
+    A section belongs to an experiment if its runs' command is the experiment's and every option of the experiment's
+    ``options`` and of the claim's ``where`` equals theirs; ``largest`` and ``smallest`` are those among its sister
+    sections, which differ from it in the grid only.
+
+    Args:
+        sections: All there are.
+        experiments: By name, in the order of the report.
+    """
+    findings: list[Finding] = []
+    for experiment in experiments.values():
+        for siblings in families(sections, experiment):
+            for name, claim in experiment.claims.items():
+                where = resolve(claim.where, siblings)
+                for section in siblings:
+                    found = _judge(len(findings) + 1, name, experiment, claim, section, where, siblings)
+                    if found is not None:
+                        findings.append(found)
+    return findings
+
+
+def families(sections: Sequence[Section], experiment: Experiment) -> list[list[Section]]:
+    """The experiment's sections, those together that differ in its grid only."""
+    found: dict[tuple[Any, ...], list[Section]] = defaultdict(list)
+    for section in sections:
+        if section.experiment == experiment.command and matching(section, experiment.options):
+            rest = tuple(item for item in sorted(section.setting.items()) if item[0] not in experiment.grid)
+            found[section.algorithm, section.dataset, section.data_sha256, rest].append(section)
+    return list(found.values())
+
+
+def resolve(where: Mapping[str, Any], siblings: Sequence[Section]) -> dict[str, Any]:
+    """The grid values with ``largest`` and ``smallest`` replaced by those that there are runs of."""
+    resolved = {}
+    for name, value in where.items():
+        if value in (LARGEST, SMALLEST):
+            there = [option(result, name) for section in siblings for result in section.results]
+            numbers = sorted(each for each in there if isinstance(each, int | float))
+            value = numbers[-1 if value == LARGEST else 0] if numbers else None
+        resolved[name] = value
+    return resolved
+
+
+def matching(section: Section, options: Mapping[str, Any]) -> list[Network]:
+    """The section's networks with only those runs whose options are these."""
+    found = []
+    for network in section.networks:
+        runs = tuple(r for r in network.runs if all(same(option(r.result, n), v) for n, v in options.items()))
+        if runs:
+            found.append(network if len(runs) == len(network.runs) else dataclasses.replace(network, runs=runs))
+    return found
+
+
+def option(result: Result, name: str) -> Any:
+    """An option of a run; the choice of an attack may stand only in the record's ``algorithm``."""
+    return result.options.get(name, result.algorithm if name == "attack" else None)
+
+
+def same(recorded: Any, wanted: Any) -> bool:
+    """Whether a recorded option has a definition's value: lists by their entries, numbers by size, one entry as itself.
+
+    ``True`` is not 1, and an option that was not recorded is none.
+    """
+    if isinstance(recorded, list | tuple) or isinstance(wanted, list | tuple):
+        left, right = (list(each) if isinstance(each, list | tuple) else [each] for each in (recorded, wanted))
+        return len(left) == len(right) and all(map(same, left, right))
+    if isinstance(recorded, bool) or isinstance(wanted, bool):
+        return recorded is wanted
+    if isinstance(recorded, int | float) and isinstance(wanted, int | float):
+        return abs(recorded - wanted) <= 1e-9 * max(abs(recorded), abs(wanted))
+    return bool(recorded == wanted)
+
+
+def read(networks: Iterable[Network], claim: Claim, metric: str) -> Reading:
+    """The networks that measured the metric, by the claim's sides."""
+    measured = [network for network in networks if network.values(metric)]
+    first = tuple(network for network in measured if on_side(network, claim.first))
+    rest = [network for network in measured if not on_side(network, claim.first)]
+    second = tuple(network for network in rest if on_side(network, claim.second))
+    yours = tuple(n for n in rest if n.group == "yours" and not on_side(n, claim.second))
+    return Reading(metric, first, second, yours)
+
+
+def on_side(network: Network, side: Sequence[str]) -> bool:
+    """Whether a network is one of those that a claim names, by its own name or its group's."""
+    return any(name in side for name in (network.group, *names_of(network)))
+
+
+def names_of(network: Network) -> set[str]:
+    """What a network may be called: by its record, and by the options that chose it."""
+    result = network.runs[0].result
+    chosen = result.options.get("model_arch") or result.options.get("model")
+    return {network.name, network_name(result)} | ({chosen} if isinstance(chosen, str) else set())
+
+
+def _judge(
+    number: int,
+    name: str,
+    experiment: Experiment,
+    claim: Claim,
+    section: Section,
+    where: Mapping[str, Any],
+    siblings: Sequence[Section],
+) -> Finding | None:
+    """The claim on one section, or None where the section has no network of it."""
+    networks = [
+        network
+        for network in matching(section, {**experiment.options, **where})
+        if on_side(network, (*claim.first, *claim.second)) or network.group == "yours"
+    ]
+    if not any(on_side(network, (*claim.first, *claim.second)) for network in networks):
+        return None
+    reading = read(networks, claim, claim.metric)
+    unmeasured = tuple((n, _why(n, claim.metric)) for n in networks if not n.values(claim.metric))
+    return Finding(number, name, experiment, claim, section, where, reading, siblings, unmeasured)
+
+
+def _why(network: Network, metric: str) -> str:
+    if not network.good:
+        last = network.runs[-1].result
+        return f"{last.status}: {last.message}" if last.message else last.status
+    return f"its records have no {catalogue.metric_info(metric).title} ({metric})"

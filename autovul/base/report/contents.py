@@ -1,0 +1,59 @@
+"""Everything that a report says, found once and shown by each of its forms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from autovul.base.experiments import Experiment
+from autovul.base.report import claims, controls
+from autovul.base.report.claims import Finding
+from autovul.base.report.controls import Accuracies, Controlled
+from autovul.base.report.costs import Cost, costs
+from autovul.base.report.relations import Relation, relations
+from autovul.base.report.sections import Section
+from autovul.base.report.totals import Totals
+from autovul.base.result import Result
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Records, sorted into sections that may be compared, and what they say of the experiments' claims.
+
+    Args:
+        results: Every valid record.
+        refused: Files that hold none, with the reason.
+        sections: One for each experiment, algorithm, set of data and setting.
+        experiments: The definitions, by name.
+    """
+
+    results: tuple[Result, ...]
+    refused: tuple[tuple[Path, str], ...]
+    sections: tuple[Section, ...]
+    experiments: Mapping[str, Experiment]
+
+    @cached_property
+    def totals(self) -> Totals:
+        return Totals.of(self.results, self.refused, self.sections)
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """Every claim on every set of comparable runs that belongs to it."""
+        return claims.find(self.sections, self.experiments)
+
+    @cached_property
+    def controls(self) -> dict[int, Sequence[Controlled]]:
+        """The controls of a finding, by its number."""
+        accuracies = Accuracies.of(self.results)
+        return {each.number: controls.controls(each, accuracies, self.sections) for each in self.findings}
+
+    @cached_property
+    def relations(self) -> dict[int, list[Relation]]:
+        """What a claim's metric goes with, by the finding's number."""
+        return relations(self.findings)
+
+    @cached_property
+    def costs(self) -> list[Cost]:
+        return costs(self.results)

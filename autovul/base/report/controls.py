@@ -1,0 +1,222 @@
+"""Whether a verdict survives control: a claim's other readings, equal clean accuracy, equal size, repeated training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from autovul.base.experiments import Control
+from autovul.base.report import catalogue, wording
+from autovul.base.report.claims import Finding, Reading, matching, read, resolve
+from autovul.base.report.sections import Network, Run, Section
+from autovul.base.report.sorting import network_name, size_marks, weights_suffix
+from autovul.base.result import Result
+from autovul.base.statistics import Difference, Interval, Verdict, adjusted_difference, overlap, verdict
+
+CLEAN_ACCURACY, SIZE, TRAINING = "equal clean accuracy", "equal size", "training repeated"
+Survival = Literal["yes", "no", "undecided", "not known"]
+_Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Controlled:
+    """A claim's difference under one control.
+
+    Args:
+        name: Of the control.
+        metric, unit: What was read.
+        difference: Under the control; None where there is none.
+        expected: The claimed difference with the sign that it has under the control; None where nothing is claimed.
+        tolerance: Half the expected band's width; None where the band belongs to another metric.
+        note: What a reader must know, or why there is no difference.
+    """
+
+    name: str
+    metric: str
+    unit: str
+    difference: Difference | None
+    expected: float | None
+    tolerance: float | None
+    note: str = ""
+
+    @property
+    def interval(self) -> Interval | None:
+        """The interval for these networks."""
+        return self.difference.these_networks if self.difference else None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        if self.interval is None or self.expected is None:
+            return None
+        return verdict(self.interval, self.expected, self.tolerance)
+
+    def survives(self, claimed: Verdict | None) -> Survival:
+        """Whether the claim's direction is found under the control as well."""
+        if claimed is None or self.verdict is None:
+            return "not known"
+        if self.verdict.direction == claimed.direction:
+            return "yes"
+        return "undecided" if self.verdict.direction == "undecided" else "no"
+
+
+@dataclass(frozen=True)
+class Accuracies:
+    """The clean accuracy of trained networks, by weights and by name, from ``train`` and ``validate`` records."""
+
+    by_weights: Mapping[str, float]
+    by_network: Mapping[_Key, Mapping[str, float]]
+
+    @classmethod
+    def of(cls, results: Iterable[Result]) -> Accuracies:
+        by_weights: dict[str, float] = {}
+        by_network: dict[_Key, dict[str, float]] = {}
+        # What stands last wins: a training's own validation over another one's, the newest among equals.
+        ordered = (r for r in results if r.status == "ok" and r.experiment in ("train", "validate"))
+        for result in sorted(ordered, key=lambda r: (r.experiment == "train", str(r.environment.get("created", "")))):
+            metric = result.metrics.get("valid_accuracy")
+            if metric is None or metric.value is None:
+                continue
+            if result.weights_sha256:
+                by_weights[result.weights_sha256] = metric.value
+            by_network.setdefault(_key(result), {})[weights_suffix(result)] = metric.value
+        return cls(by_weights, by_network)
+
+    def of_run(self, run: Run) -> float | None:
+        """By the weights attacked; for an attack that trains anew, by network, data and seed."""
+        result = run.result
+        if result.weights_sha256 in self.by_weights:
+            return self.by_weights[result.weights_sha256]
+        named = self.by_network.get(_key(result), {})
+        return named.get(weights_suffix(result), next(iter(named.values())) if len(named) == 1 else None)
+
+    def of_network(self, network: Network) -> float | None:
+        """The mean over its runs."""
+        found = [value for run in network.good if (value := self.of_run(run)) is not None]
+        return fmean(found) if found else None
+
+
+def _key(result: Result) -> _Key:
+    name = network_name(result)
+    return (result.dataset, result.data_sha256, result.group, name, str(result.seed), *size_marks(result))
+
+
+def controls(finding: Finding, accuracies: Accuracies, sections: Sequence[Section]) -> list[Controlled]:
+    """Every control of a claim about a difference; none for one about a range."""
+    if finding.claim.range is not None:
+        return []
+    found = [_own(finding, name, control) for name, control in finding.claim.controls.items()]
+    if finding.experiment.command not in ("train", "validate"):
+        found.append(_equal_accuracy(finding, accuracies))
+    found.append(_equal_size(finding, sections))
+    if note := weights_note((*finding.reading.first, *finding.reading.second)):
+        found.append(_empty(finding, TRAINING, note))
+    return found
+
+
+def _own(finding: Finding, name: str, control: Control) -> Controlled:
+    claim, metric = finding.claim, control.metric or finding.claim.metric
+    where = resolve({**claim.where, **control.where}, finding.siblings)
+    options = {**finding.experiment.options, **where}
+    readings = [read(matching(section, options), claim, metric) for section in finding.siblings]
+    reading = max(readings, key=lambda each: bool(each.first and each.second))
+    expected = -claim.expected if claim.expected is not None and control.reversed else claim.expected
+    is_other = control.metric not in (None, claim.metric)
+    note = ""
+    if reading.difference is None:
+        values = ", ".join(f"{grid} {value}" for grid, value in where.items())
+        title = f"{catalogue.metric_info(metric).title} ({metric})"
+        note = f"No records of both sides have {title}{f' under {values}' if values else ''}."
+    elif len(reading.networks) < len(finding.reading.networks):
+        note = f"Only {wording.plural(len(reading.networks), 'network')} of {len(finding.reading.networks)}."
+    elif control.reversed:
+        note = "It falls where the claim's metric rises, so the claimed sign turns."
+    tolerance = None if is_other else claim.tolerance
+    return Controlled(name, metric, reading.unit, reading.difference, expected, tolerance, note)
+
+
+def _equal_accuracy(finding: Finding, accuracies: Accuracies) -> Controlled:
+    known = _with_covariate(finding.reading, accuracies.of_network)
+    if not all(known):
+        return _empty(
+            finding, CLEAN_ACCURACY, "No train or validate records give the accuracy of both sides' networks."
+        )
+    return _adjusted(finding, CLEAN_ACCURACY, known, "clean accuracy", lambda value: f"{value:.1f} %")
+
+
+def _equal_size(finding: Finding, sections: Sequence[Section]) -> Controlled:
+    reading = read(_all_sizes(finding, sections), finding.claim, finding.claim.metric)
+    known = _with_covariate(reading, _log_parameters)
+    if not all(known):
+        return _empty(finding, SIZE, "The records do not give the number of parameters of both sides' networks.")
+    advice = " Variants of other sizes (--width, --init_channels) would tell the two apart."
+    return _adjusted(finding, SIZE, known, "number of parameters", lambda v: wording.large_number(round(10**v)), advice)
+
+
+def _log_parameters(network: Network) -> float | None:
+    value = network.facts.get("parameters")
+    return math.log10(value) if isinstance(value, int | float) and value > 0 else None
+
+
+def _all_sizes(finding: Finding, sections: Sequence[Section]) -> list[Network]:
+    """The claim's networks and their variants of other size, from sections that differ in the size only."""
+    own, options = finding.section, {**finding.experiment.options, **finding.where}
+
+    def rest(section: Section) -> dict[str, str]:
+        return {name: value for name, value in section.setting.items() if name not in catalogue.SHAPE}
+
+    alike = (
+        section
+        for section in sections
+        if (section.experiment, section.algorithm, section.dataset, section.data_sha256)
+        == (own.experiment, own.algorithm, own.dataset, own.data_sha256)
+        and rest(section) == rest(own)
+    )
+    return [network for section in alike for network in matching(section, options)]
+
+
+_Known = tuple[list[tuple[Network, float]], list[tuple[Network, float]]]
+
+
+def _with_covariate(reading: Reading, value: Callable[[Network], float | None]) -> _Known:
+    """Each side's networks of which the value is known, with it."""
+    sides = ([(network, value(network)) for network in side] for side in (reading.first, reading.second))
+    first, second = ([(network, x) for network, x in side if x is not None] for side in sides)
+    return first, second
+
+
+def _adjusted(
+    finding: Finding, name: str, known: _Known, what: str, show: Callable[[float], str], advice: str = ""
+) -> Controlled:
+    """The claim's difference with a covariate held equal, or why that cannot be had."""
+    claim, metric = finding.claim, finding.claim.metric
+    first, second = ([network.values(metric) for network, _ in side] for side in known)
+    covariate = [x for _, x in known[0]], [x for _, x in known[1]]
+    difference = adjusted_difference(first, second, covariate)
+    note = f"The {what} is {' against '.join(f'{show(min(side))} to {show(max(side))}' for side in covariate)}"
+    if not overlap(*covariate):
+        note = f"Inseparable. {note}: no networks of the two sides are alike in it.{advice}"
+    else:
+        note += "." if difference else ": it does not vary within the sides."
+    if (left_out := len((*finding.reading.first, *finding.reading.second)) - len(first) - len(second)) > 0:
+        note += f" {wording.plural(left_out, 'network')} of which it is not known left out."
+    unit = finding.reading.unit
+    return Controlled(name, metric, unit, difference, claim.expected, claim.tolerance, note)
+
+
+def _empty(finding: Finding, name: str, note: str) -> Controlled:
+    return Controlled(name, finding.claim.metric, finding.reading.unit, None, finding.claim.expected, None, note)
+
+
+def weights_note(networks: Sequence[Network]) -> str:
+    """That training does not vary, where the seeds of networks share their weights; else nothing."""
+    fixed = [network for network in networks if network.weights_are_fixed]
+    if not fixed:
+        return ""
+    repeated = sum(len(network.good) > 1 for network in networks)
+    who = "all networks" if len(fixed) == repeated else wording.listed(network.label for network in fixed)
+    return (
+        f"The seeds share their weights ({who}): training does not vary, the intervals hold the attack's chance only."
+    )

@@ -1,0 +1,153 @@
+"""The relations that the paper argues for: what a network's vulnerability goes with, over networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from autovul.base.report import catalogue, wording
+from autovul.base.report.claims import Finding
+from autovul.base.report.figures import Axis, nice_axis
+from autovul.base.report.sections import Network
+from autovul.base.statistics import Interval, rank_correlation
+from autovul.base.statistics.association import LEAST_FOR_CORRELATION
+
+GRADIENT_VARIANCE = "gradient variance"
+FACTS = {"depth": "depth", "skips": "skip connections"}
+_Key = tuple[str, str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A network: what it has on the horizontal axis and on the vertical one."""
+
+    network: Network
+    x: float
+    y: float
+    left: float
+    top: float
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A claim's metric against a fact of the networks.
+
+    Args:
+        fact, metric, unit: What the two axes are.
+        points: The networks that have both.
+        correlation: Spearman's, over all of them; None where one of the two does not vary.
+        within: The same within a group, by group: what is left once the groups' difference is taken out.
+        missing: How many networks of the claim lack the fact.
+    """
+
+    fact: str
+    metric: str
+    unit: str
+    points: tuple[Point, ...]
+    correlation: Interval | None
+    within: Mapping[str, Interval]
+    missing: int
+    x_axis: Axis
+    y_axis: Axis
+
+    @property
+    def title(self) -> str:
+        return f"{wording.title(self.metric, self.unit)} against {self.fact}"
+
+    @property
+    def description(self) -> str:
+        """The figure in words: the correlation, then every point."""
+        points = (f"{p.network.label} {wording.number(p.x)}, {wording.number(p.y, self.unit)}" for p in self.points)
+        return f"{self.title}. {self.sentence} Networks: {'; '.join(points)}."
+
+    @property
+    def sentence(self) -> str:
+        """What the correlation says, and what it cannot."""
+        count = wording.plural(len(self.points), "network")
+        if self.correlation is None:
+            return f"{count} that do not differ in one of the two: no correlation."
+        found = (
+            f"Rank correlation {correlation_text(self.correlation)} over {count}: {self._finding(self.correlation)}."
+        )
+        parts = [
+            f"{catalogue.group_title(group)} {correlation_text(interval)}" for group, interval in self.within.items()
+        ]
+        if parts:
+            found += f" Within groups: {wording.listed(parts)}."
+        return (
+            f"{found} {wording.plural(self.missing, 'network lacks', 'networks lack')} it." if self.missing else found
+        )
+
+    @staticmethod
+    def _finding(interval: Interval) -> str:
+        if interval.low > 0:
+            return "the two rise together"
+        return "one falls as the other rises" if interval.high < 0 else "undecided"
+
+
+def correlation_text(interval: Interval) -> str:
+    """``+0.61 (+0.18 to +0.85)``."""
+    low, high = (f"{value:+.2f}".replace("-", wording.MINUS) for value in (interval.low, interval.high))
+    return f"{interval.estimate:+.2f} ({low} to {high})".replace("-", wording.MINUS)
+
+
+def relations(findings: Sequence[Finding]) -> dict[int, list[Relation]]:
+    """Each difference claim's metric against gradient variance, depth and skip count, by the finding's number."""
+    variances = _gradient_variances(findings)
+    found: dict[int, list[Relation]] = {}
+    for finding in findings:
+        if finding.claim.range is not None or finding.reading.difference is None:
+            continue
+        facts: dict[str, Callable[[Network], float | None]] = {}
+        known = variances.get((finding.section.dataset, finding.section.data_sha256), {})
+        if finding.experiment.command != "grad_var" and known:
+            facts[GRADIENT_VARIANCE + ", log10"] = lambda network, known=known: known.get(_key(network))  # type: ignore[misc]
+        for name, title in FACTS.items():
+            facts[title] = lambda network, name=name: _fact(network, name)  # type: ignore[misc]
+        drawn = [relation(finding, title, value) for title, value in facts.items()]
+        found[finding.number] = [each for each in drawn if each is not None]
+    return found
+
+
+def relation(finding: Finding, fact: str, value: Callable[[Network], float | None]) -> Relation | None:
+    """A claim's metric against one fact; None where too few networks have it for a correlation."""
+    reading = finding.reading
+    pairs = [(n, x, n.mean(reading.metric)) for n in reading.networks if (x := value(n)) is not None]
+    known = [(network, x, y) for network, x, y in pairs if y is not None]
+    if len(known) < LEAST_FOR_CORRELATION:
+        return None
+    xs, ys = [x for _, x, _ in known], [y for _, _, y in known]
+    x_axis, y_axis = nice_axis(min(xs), max(xs), count=4), nice_axis(min(ys), max(ys), count=4)
+    points = tuple(Point(n, x, y, x_axis.place(x), round(100 - y_axis.place(y), 2)) for n, x, y in known)
+    within = {}
+    for group in sorted({network.group for network, _, _ in known}, key=catalogue.group_rank):
+        own = [(x, y) for network, x, y in known if network.group == group]
+        interval = rank_correlation([x for x, _ in own], [y for _, y in own])
+        if interval is not None and len(own) < len(known):
+            within[group] = interval
+    missing = len(reading.networks) - len(known)
+    return Relation(
+        fact, reading.metric, reading.unit, points, rank_correlation(xs, ys), within, missing, x_axis, y_axis
+    )
+
+
+def _key(network: Network) -> _Key:
+    return network.group, network.name, network.marks
+
+
+def _fact(network: Network, name: str) -> float | None:
+    value = network.facts.get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _gradient_variances(findings: Iterable[Finding]) -> dict[tuple[str, str], dict[_Key, float]]:
+    """Each network's gradient variance as its claim reads it, by data."""
+    found: dict[tuple[str, str], dict[_Key, float]] = {}
+    for finding in findings:
+        if finding.experiment.command == "grad_var":
+            data = found.setdefault((finding.section.dataset, finding.section.data_sha256), {})
+            for network in finding.reading.networks:
+                mean = network.mean(finding.reading.metric)
+                if mean is not None:
+                    data[_key(network)] = mean
+    return found

@@ -1,0 +1,185 @@
+"""What has been found out already: result records by the key of the run that made them, and whether they still hold."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from autovul.base.atomic import whole_file
+from autovul.base.environ import code_version
+from autovul.base.errors import UserError
+from autovul.base.result import Result, ResultError, version_of
+from autovul.base.sweep.plan import Catalogue, Run
+from autovul.base.sweep.subject import key_of_record
+
+Done = Literal["ok", "diverged"]
+START_SECONDS = 3.0  # what a run takes besides what its record counts: loading data, building the network
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The part of a record that says whether it holds."""
+
+    path: Path
+    status: str
+    version: int
+    data_sha256: str
+    weights_sha256: str
+    kind: tuple[str, str, str]  # experiment, algorithm, data set
+    about: str
+
+
+class Ledger:
+    """The records of a result folder.
+
+    Args:
+        result_dir: The folder; what the sweep itself keeps lies in its hidden folder ``.sweep``.
+        catalogue: Gives the digests of data and weights, which are kept here by size and time of the files.
+    """
+
+    def __init__(self, result_dir: Path, catalogue: Catalogue) -> None:
+        self.result_dir, self.catalogue = result_dir, catalogue
+        self._entries: dict[str, list[Entry]] = defaultdict(list)
+        self._seen: dict[Path, tuple[int, int]] = {}
+        self._hashes = Hashes(result_dir / ".sweep" / ".hashes.json")
+        self._data: dict[str, str] = {}
+        self._costs: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+
+    def refresh(self, experiments: Iterable[str]) -> None:
+        """Read what is new among the records of these kinds of experiment."""
+        for experiment in set(experiments):
+            for path in (self.result_dir / experiment).glob("*.json"):
+                with contextlib.suppress(FileNotFoundError):  # another sweep may replace it
+                    stamp = path.stat()
+                    if path.name.startswith(".") or self._seen.get(path) == (stamp.st_mtime_ns, stamp.st_size):
+                        continue
+                    self._forget(path)
+                    self._seen[path] = (stamp.st_mtime_ns, stamp.st_size)
+                    with contextlib.suppress(ResultError, UnicodeDecodeError):  # the report names these files
+                        self._take(path, Result.from_json(path.read_text(encoding="utf-8")))
+
+    def status(self, run: Run) -> Done | None:
+        """How the run ended, if a record of it holds: of these options, this version, data and weights."""
+        version, data = version_of(run.subject.experiment), self.data_sha256(run)
+        weights = self.weights_sha256(run.subject.weights) if run.subject.weights else None
+        for entry in self._entries.get(run.key, ()):
+            if entry.status not in ("ok", "diverged") or entry.version != version or entry.data_sha256 != data:
+                continue
+            # A training whose weights were taken away since is still a result; see `Sweep` for those who need them.
+            fits = weights == entry.weights_sha256 or (run.subject.trains and weights is None)
+            if run.subject.weights is None or fits or (run.subject.trains and entry.status == "diverged"):
+                return "ok" if entry.status == "ok" else "diverged"
+        return None
+
+    def data_sha256(self, run: Run) -> str:
+        """The digest of the run's data set."""
+        data = run.settings.data
+        named = {
+            name: getattr(data, name) for name in ("dataset", "data_dir", "data_path", "num_classes", "image_size")
+        }
+        question = json.dumps(named, sort_keys=True, default=str)
+        if question not in self._data:
+            files = [path for path in sorted(data.directory.rglob("*")) if path.is_file()]
+            self._data[question] = self._hashes.find(question, files, lambda: self.catalogue.data_sha256(data))
+        return self._data[question]
+
+    def weights_sha256(self, path: Path) -> str | None:
+        """The digest of a file of weights; None where there is none."""
+        if not path.is_file():
+            return None
+        return self._hashes.find(str(path), [path], lambda: self.catalogue.weights_sha256(path))
+
+    def require_own_weights(self, run: Run) -> None:
+        """Make sure that a training does not overwrite weights that come from elsewhere.
+
+        Raises:
+            UserError: There are such weights.
+        """
+        path = run.subject.weights
+        if path is None or not path.is_file() or path.with_suffix(".state").exists():
+            return
+        made_here = {e.weights_sha256 for found in self._entries.values() for e in found if e.kind[0] == "train"}
+        if self.weights_sha256(path) not in made_here:
+            raise UserError(
+                f"{path} holds weights that no training recorded in {self.result_dir} made, and training would "
+                "overwrite them: use them with --published_weights, or move them away"
+            )
+
+    def fail(self, run: Run, message: str) -> None:
+        """Record that a run came to nothing."""
+        run.subject.failed(message).write(self.result_dir)
+
+    def forgive(self, run: Run) -> None:
+        """Take away the records of the run's failures, now that it went well."""
+        for entry in self._entries.get(run.key, ()):
+            if entry.status == "failed":
+                with contextlib.suppress(OSError):
+                    entry.path.unlink()
+
+    def diagnosis(self, run: Run) -> str:
+        """What the newest record of the run says of it."""
+        found = self._entries.get(run.key)
+        return found[-1].about if found else ""
+
+    def seconds(self, run: Run) -> float | None:
+        """How long the run may take, by what runs of its kind took; None where there was none."""
+        subject = run.subject
+        by_model = self._costs.get((subject.experiment, subject.algorithm, subject.dataset), {})
+        found = by_model.get(subject.model) or [seconds for each in by_model.values() for seconds in each]
+        return statistics.fmean(found) + START_SECONDS if found else None
+
+    def _take(self, path: Path, result: Result) -> None:
+        entry = Entry(
+            path=path,
+            status=result.status,
+            version=result.version,
+            data_sha256=result.data_sha256,
+            weights_sha256=result.weights_sha256,
+            kind=(result.experiment, result.algorithm, result.dataset),
+            about=result.message,
+        )
+        self._entries[key_of_record(result)].append(entry)
+        if result.status == "ok":
+            self._costs[entry.kind][result.model].append(sum(result.seconds.values()))
+
+    def _forget(self, path: Path) -> None:
+        if path in self._seen:
+            for key, entries in self._entries.items():
+                self._entries[key] = [entry for entry in entries if entry.path != path]
+
+
+class Hashes:
+    """Digests of files that need not be read again while their sizes and times stay.
+
+    Args:
+        path: Where they are kept.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._known = json.loads(path.read_text())
+            assert isinstance(self._known, dict)
+        except (OSError, ValueError, AssertionError):
+            self._known = {}  # only a cache
+
+    def find(self, question: str, files: Iterable[Path], compute: Callable[[], str]) -> str:
+        """The digest for a question about files: the kept one, or a new one."""
+        stamps: list[Any] = [[str(path), stat.st_size, stat.st_mtime_ns] for path in files for stat in [path.stat()]]
+        # What comes from no file of the user's comes with the program or its libraries.
+        stamps = stamps or [code_version(), *map(importlib.metadata.version, ("numpy", "scikit-learn"))]
+        kept = self._known.get(question)
+        if kept and kept["files"] == stamps:
+            return kept["digest"]
+        digest = compute()
+        self._known[question] = {"files": stamps, "digest": digest}
+        with whole_file(self.path) as file:
+            file.write(json.dumps(self._known).encode())
+        return digest

@@ -1,0 +1,115 @@
+"""Locks as files, on any shared folder: whoever made the file runs the task, as long as the file stays fresh."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+BEAT = 5.0  # seconds between two signs of life
+STALE = 60.0  # a lock without one for so long belongs to somebody who is gone
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Hold a lock for the block, if nobody else does.
+
+    Yields:
+        Whether the lock is ours. A lock whose holder is gone is taken over: at once where the holder was a process of
+        this machine, else after 60 seconds without a sign of life.
+    """
+    if not _take(path):
+        yield False
+        return
+    ended = threading.Event()
+    beat = threading.Thread(target=_beat, args=(path, ended), daemon=True)
+    beat.start()
+    try:
+        yield True
+    finally:
+        ended.set()
+        beat.join()
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody who is still there holds the lock."""
+    try:
+        age = time.time() - path.stat().st_mtime
+        holder = json.loads(path.read_text() or "{}")
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        holder = {}
+    if age > STALE:
+        return False
+    return holder.get("host") != socket.gethostname() or _is_alive(holder.get("pid", 0))
+
+
+def _take(path: Path) -> bool:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Content and name appear in one step, so that nobody ever reads half a lock.
+    mine = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    mine.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
+    try:
+        for _ in range(2):
+            if _claim(mine, path):
+                return True
+            if is_held(path):
+                return False
+            _clear(path)
+        return False
+    finally:
+        with contextlib.suppress(OSError):
+            mine.unlink()
+
+
+def _clear(path: Path) -> None:
+    """Move a stale lock away; only one of several who find it can."""
+    moved = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with contextlib.suppress(OSError):
+        path.rename(moved)
+        if is_held(moved):  # somebody was faster, and this is already the new holder's
+            os.link(moved, path)
+        moved.unlink()
+
+
+def _claim(mine: Path, path: Path) -> bool:
+    try:
+        os.link(mine, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        try:
+            with open(path, "x") as file:
+                file.write(mine.read_text())
+        except FileExistsError:
+            return False
+    return True
+
+
+def _beat(path: Path, ended: threading.Event) -> None:
+    while not ended.wait(BEAT):
+        with contextlib.suppress(OSError):
+            os.utime(path)
+
+
+def _is_alive(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    if os.name == "nt":  # there os.kill would end the process; the lock's age decides
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

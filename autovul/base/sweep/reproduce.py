@@ -1,0 +1,170 @@
+"""The whole of ``autovul reproduce``: plan, run what is missing, say what failed, and make the report."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from autovul.base.errors import Interrupted
+from autovul.base.experiments import load_experiments, load_scale
+from autovul.base.sweep.display import Display, time_left
+from autovul.base.sweep.launchers.local import LocalLauncher
+from autovul.base.sweep.ledger import Ledger
+from autovul.base.sweep.options import SweepOptions
+from autovul.base.sweep.plan import Catalogue, Planner, Run, Wish
+from autovul.base.sweep.sweep import Sweep
+from autovul.base.sweep.task import Launcher, Task
+
+SHOWN = 20  # as many failures are told at the end
+
+
+def reproduce(options: SweepOptions, passed: Mapping[str, Any], catalogue: Catalogue) -> int:
+    """Run what is missing of the experiments that were asked for.
+
+    Args:
+        options: The sweep's own options.
+        passed: Options for the commands that have them.
+        catalogue: Knows networks and commands.
+
+    Returns:
+        The exit status: 1 if a run failed or was left out because another had, or the time limit came first.
+    """
+    runs, names = _plan(options, passed, catalogue)
+    ledger = Ledger(Path(runs[0].settings.environment.result_dir), catalogue)
+    launcher = _launcher(options, runs)
+    display = Display(ledger.seconds)
+    sweep = Sweep(
+        runs,
+        ledger,
+        launcher,
+        display,
+        log_dir=Path("data", "log", "sweep"),
+        threads=options.threads,
+        gpus=_gpus_a_run(options, runs),
+        retries=options.retries,
+        deadline=time.monotonic() + 60 * options.time_limit if options.time_limit else None,
+    )
+    sweep.look()
+    print(_summary(sweep, options, names, time_left(_missing(sweep), ledger.seconds, launcher.capacity)), flush=True)
+    if options.dry_run:
+        for run in _missing(sweep):
+            print(f"autovul {shlex.join(run.argv)}")
+        return 0
+    try:
+        sweep.go()
+    except KeyboardInterrupt:
+        raise Interrupted(f"{_counts(sweep)}; the same command goes on from here", 130) from None
+    finally:
+        display.close()
+    if not options.no_report:
+        _report(ledger.result_dir, options)
+    return _conclude(sweep)
+
+
+def _plan(options: SweepOptions, passed: Mapping[str, Any], catalogue: Catalogue) -> tuple[list[Run], list[str]]:
+    experiments = load_experiments(options.experiments)
+    own = [Path(each).stem if each.endswith((".yaml", ".yml")) else each for each in options.experiments]
+    wish = Wish(
+        experiments=tuple(own),
+        scale=load_scale(options.scale),
+        seeds=options.seeds,
+        networks=options.models,
+        options=passed,
+        published=options.published_weights,
+    )
+    runs = Planner(experiments, catalogue).plan(wish)
+    return runs, list(dict.fromkeys(name for run in runs for name in run.experiments))
+
+
+def _launcher(options: SweepOptions, runs: Sequence[Run]) -> Launcher:
+    gpus = _gpus(runs)
+    if gpus:
+        return LocalLauncher([gpu for gpu in range(gpus) for _ in range(options.jobs or 1)])
+    return LocalLauncher([None] * (options.jobs or max(1, _cores() // options.threads)))
+
+
+def _gpus(runs: Sequence[Run]) -> int:
+    """How many GPUs the runs may use: none where they are told to use the CPU."""
+    import torch
+
+    return 0 if runs[0].settings.environment.device == "cpu" else torch.cuda.device_count()
+
+
+def _gpus_a_run(options: SweepOptions, runs: Sequence[Run]) -> float:
+    return 1 / (options.jobs or 1) if _gpus(runs) else 0
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _missing(sweep: Sweep) -> list[Run]:
+    return [each.run for each in sweep.in_state("waiting", "running", "elsewhere")]
+
+
+def _summary(sweep: Sweep, options: SweepOptions, names: Sequence[str], left: str) -> str:
+    scale = load_scale(options.scale)
+    networks = {run.subject.model for run in sweep.runs}
+    seeds = sorted({run.subject.seed for run in sweep.runs})
+    missing = len(_missing(sweep))
+    return "\n".join(
+        [
+            f"scale {scale.name}: {scale.about}",
+            f"{len(names)} experiments: {', '.join(names)}",
+            f"{len(networks)} networks, seeds {', '.join(map(str, seeds))}",
+            f"{len(sweep.runs)} runs: {len(sweep.runs) - missing} have a result, {missing} to do; {left}, "
+            f"{sweep.launcher.capacity} at once on {sweep.launcher.place}",
+        ]
+    )
+
+
+def _counts(sweep: Sweep) -> str:
+    counts = [
+        f"{len(found)} {state}" for state in ("ok", "diverged", "failed", "skipped") if (found := sweep.in_state(state))
+    ]
+    left = len(_missing(sweep))
+    return ", ".join([*counts, *([f"{left} to do"] if left else [])])
+
+
+def _conclude(sweep: Sweep) -> int:
+    print(_counts(sweep))
+    for each in sweep.in_state("diverged"):
+        print(f"  diverged: {each.run.name}: {each.message or 'as recorded'}")
+    for state in ("failed", "skipped"):
+        found = sweep.in_state(state)
+        for each in found[:SHOWN]:
+            print(f"  {state}: {each.run.name}: {each.message}")
+        if len(found) > SHOWN:
+            print(f"  and {len(found) - SHOWN} more {state}")
+    if sweep.in_state("failed"):
+        print(f"logs: {sweep.log_dir}")
+    if _missing(sweep):
+        print("the time limit came first; the same command goes on from here")
+    return 1 if sweep.in_state("failed", "skipped") or _missing(sweep) else 0
+
+
+def _report(result_dir: Path, options: SweepOptions) -> None:
+    """Make the report in a process of its own, as a command like the others."""
+    argv = ("report", str(result_dir), f"--output_dir={options.report_dir}")
+    folder = result_dir.absolute() / ".sweep"
+    task = Task(
+        "report", "report", argv, Path.cwd(), Path("data", "log", "sweep", "report.log"), folder / "report.lock"
+    )
+    launcher = LocalLauncher([None])
+    try:
+        launcher.start([task])
+        outcomes = launcher.poll(600)
+    finally:
+        launcher.stop()
+    if outcomes and outcomes[0].status == 0:
+        print(f"report: {Path(options.report_dir) / 'report.html'}")
+    else:
+        reason = outcomes[0].message if outcomes else "it took too long"
+        print(f"autovul reproduce: no report: {reason}", file=sys.stderr)

@@ -1,0 +1,101 @@
+"""What a run will record, told from its arguments alone: no network is built and no image is read for a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from autovul.base.checkpoint import digest, load_state
+from autovul.base.cli import Settings
+from autovul.base.options import OptionError
+from autovul.base.registry import UnknownName
+from autovul.base.settings.known_options import KnownOptions
+from autovul.base.sweep.subject import Subject
+from autovul.vision import commands, datasets, models
+from autovul.vision.datasets import DataOptions
+from autovul.vision.models.own import is_own
+from autovul.vision.models.registry import GROUPS, networks
+from autovul.vision.models.weights import model_path
+from autovul.vision.utils.model_archs.darts.genotypes import VARIANTS
+
+
+class Planning:
+    """What the sweep, which knows nothing about images, asks about networks, commands and files."""
+
+    def known_options(self) -> KnownOptions:
+        """Every option of every command."""
+        return commands.known_options()
+
+    def networks(self, names: Sequence[str]) -> list[tuple[str, str]]:
+        """Networks as (canonical name, group); a group stands for all its networks of the paper.
+
+        Raises:
+            UnknownName: There is no such network and no such group.
+        """
+        found: dict[str, str] = {}
+        for name in names:
+            if name in GROUPS:
+                found.update({each: name for each in networks.list() if _is_of_the_paper(each, name)})
+            elif is_own(name):
+                found[name] = "yours"
+            else:
+                try:
+                    found[networks.canonical(name)] = networks.get(name).group
+                except UnknownName as error:
+                    raise UnknownName(f"{error}; a group is one of {', '.join(GROUPS[:-1])}") from None
+        return [*found.items()]
+
+    def subject(self, argv: Sequence[str]) -> tuple[Subject, Settings]:
+        """What a command with these arguments is about, and its settings.
+
+        Raises:
+            UsageError: The arguments are wrong.
+        """
+        settings = commands.read(argv[0], argv[1:])
+        options = settings.effective()
+        if settings.algorithm_name:
+            options |= settings.algorithm.in_pixel_units().model_dump(mode="json")
+        model = settings.model.model
+        if model == "darts" and (settings.model.model_arch or settings.model.genotype):
+            raise OptionError("model: the sweep names cell networks directly, such as drnas")
+        subject = Subject(
+            experiment=settings.command,
+            algorithm=settings.algorithm_name or "",
+            dataset=settings.data.dataset,
+            model=_canonical(model),
+            group=models.group(model),
+            seed=settings.environment.seed,
+            options=options,
+        )
+        return subject.replace(weights=self._weights(subject, settings)), settings
+
+    def for_network(self, subject: Subject, name: str, group: str, seed: int, suffix: str) -> Subject:
+        """The same run of another network and seed, without reading its arguments again."""
+        weights = subject.weights
+        if weights is not None:
+            weights = model_path(weights.parents[2], subject.dataset, _canonical(name), suffix)
+        options = {**subject.options, "model": name, "seed": seed, "suffix": suffix}
+        return subject.replace(model=_canonical(name), group=group, seed=seed, options=options, weights=weights)
+
+    def data_sha256(self, data: DataOptions) -> str:
+        """The digest of a data set, which is read for it (and fetched, with ``download``)."""
+        return datasets.from_options(data).sha256
+
+    def weights_sha256(self, path: Path) -> str:
+        """The digest of a file of weights."""
+        return digest(load_state(path))
+
+    def _weights(self, subject: Subject, settings: Settings) -> Path | None:
+        if settings.command != "train" and not settings.model.pretrain:
+            return None
+        options: Any = settings.model
+        return model_path(options.model_dir, subject.dataset, subject.model, options.suffix)
+
+
+def _is_of_the_paper(name: str, group: str) -> bool:
+    return networks.get(name).group == group and name not in VARIANTS
+
+
+def _canonical(name: str) -> str:
+    return name.replace(":", ".") if is_own(name) else networks.canonical(name)

@@ -1,0 +1,208 @@
+"""Claims: which runs they are judged on, what the verdict is, and that every form of the report says the same."""
+
+from __future__ import annotations
+
+import csv
+import io
+from statistics import fmean
+
+import pytest
+
+from autovul.base.experiments import Claim, Experiment, load_experiments
+from autovul.base.report import build, claim_words, claims
+from autovul.base.report.claim_figure import forest
+from autovul.base.result import Metric
+from autovul.base.statistics import fixed_networks_interval
+from tests.base.report.records import campaign, make
+
+
+@pytest.fixture(scope="module")
+def full():
+    return build(campaign(3))
+
+
+def finding(report, name):
+    (found,) = [each for each in report.findings if each.name == name]
+    return found
+
+
+def test_every_claim_of_the_package_is_judged_once_on_one_campaign(full):
+    names = [name for experiment in load_experiments().values() for name in experiment.claims]
+    assert [each.name for each in full.findings] == names
+    assert not claim_words.open_claims(full.experiments, full.findings)
+
+
+def test_a_claims_numbers_are_those_of_its_records(full):
+    found = finding(full, "fig12")
+    results = [
+        r
+        for r in campaign(3, ["fig12"])
+        if (r.options["init"], r.options["norm_statistics"]) == ("published", "running")
+    ]
+    sides = []
+    for group in ("nas", "manual"):
+        values = {}
+        for result in results:
+            if result.group == group:
+                values.setdefault(result.model, []).append(result.metrics["log10_gradient_variance"].value)
+        sides.append(list(values.values()))
+    difference = fmean(map(fmean, sides[0])) - fmean(map(fmean, sides[1]))
+    assert found.reading.difference.estimate == pytest.approx(difference)
+    interval = fixed_networks_interval(*sides)
+    assert found.reading.difference.these_networks.low == pytest.approx(interval.low)
+    assert (len(sides[0]), len(sides[1])) == (len(found.reading.first), len(found.reading.second)) == (10, 7)
+
+
+def test_largest_and_smallest_are_those_that_there_are_runs_of():
+    some = [r for r in campaign(2, ["fig10"]) if r.options["sample_num"] == 50]
+    assert finding(build(some), "fig10").where == {"sample_num": 50, "confidence_filter": "published"}
+    assert finding(build(campaign(2, ["fig10"])), "fig10").where["sample_num"] == 1000
+
+
+def test_a_claim_may_name_networks():
+    found = finding(build(campaign(2, ["fig16"])), "fig16")
+    assert [n.name for n in found.reading.first] == ["diy_deep", "diy_deep_noskip"]
+    assert [n.name for n in found.reading.second] == ["darts"]
+
+
+def test_networks_are_known_by_the_names_that_chose_them_too():
+    (section,) = build([make("densenet121_comp", "manual", options={"model": "densenet_comp"})]).sections
+    assert claims.on_side(section.networks[0], ["densenet_comp"])
+    (section,) = build([make("drnas", options={"model": "darts", "model_arch": "drnas"})]).sections
+    assert claims.on_side(section.networks[0], ["drnas"]) and not claims.on_side(section.networks[0], ["darts"])
+
+
+def test_runs_with_another_option_than_the_experiments_are_not_its():
+    other = [r.replace(options={**r.options, "grad_method": "nes"}) for r in campaign(2, ["fig2"])]
+    assert not [each for each in build(other).findings if each.name == "fig2"]
+    assert ("fig2", "attacks succeed more often on searched networks, by about 10 points") in [
+        entry[:2] for entry in claim_words.open_claims(build(other).experiments, [])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "wanted", "equal"),
+    [
+        ([0.0, 0.1, 0.2, 0.4], (0, 0.1, 0.2, 0.4), True),
+        ([0.0, 0.1], (0, 0.1, 0.2, 0.4), False),
+        ([0.02], 0.02, True),
+        (0.020000001, 0.02, False),
+        (1, True, False),
+        (True, True, True),
+        (None, None, True),
+        (None, "none", False),
+        ("hard", "hard", True),
+        ({}, 1, False),
+    ],
+)
+def test_options_are_compared_by_what_they_mean(recorded, wanted, equal):
+    assert claims.same(recorded, wanted) is equal
+
+
+def test_schedules_are_not_compared_but_weights_of_another_scale_are_kept_apart():
+    paper = campaign(2, ["fig2"])
+    other = {"success_rate": Metric(50.0, "%", 9)}
+    fast = [r.replace(options={**r.options, "suffix": "_fast" + r.options["suffix"]}, metrics=other) for r in paper]
+    found = [each for each in build(paper + fast).findings if each.name == "fig2"]
+    assert [each.section.setting for each in found] == [{"suffix": "_fast"}, {"suffix": "none"}]
+    assert [each.reading.difference.estimate == 0 for each in found] == [True, False]
+    assert "--scale fast" in claim_words.run_this(found[0]) and "--scale paper" in claim_words.run_this(found[1])
+
+
+def test_one_seed_gives_no_verdict_and_says_what_to_run():
+    found = finding(build(campaign(1, ["fig2"])), "fig2")
+    assert found.verdict is None
+    text = " ".join(claim_words.sentences(found))
+    assert "no verdict is possible" in text and "autovul reproduce fig2 --scale paper --seeds 3" in text
+    assert claim_words.label(found) == "no verdict"
+
+
+def test_one_side_only_gives_no_verdict_and_says_whose_records_lack():
+    found = finding(build(campaign(2, ["fig2"], ["nas"])), "fig2")
+    assert "No records of manual have Success rate" in claim_words.sentences(found)[0]
+
+
+def test_an_undecided_claim_says_how_many_more_seeds():
+    results = []
+    for group, centre in (("nas", 80.4), ("manual", 80.0)):
+        for number in range(3):
+            for seed, step in enumerate((-2.0, 0.0, 2.0)):
+                changes = {"options": {**campaign(1, ["fig2"])[0].options, "suffix": "", "seed": seed}}
+                results.append(
+                    make(f"{group}{number}", group, seed, centre + step, **changes).replace(model=f"{group}{number}")
+                )
+    found = finding(build(results), "fig2")
+    assert found.verdict.direction == "undecided"
+    needed = found.seeds_needed
+    assert needed is None or f"{needed - 3} more seeds a network ({needed} in all)" in " ".join(
+        claim_words.sentences(found)
+    )
+
+
+def test_a_range_counts_the_networks_inside(full):
+    found = finding(full, "table1")
+    means = [network.mean("valid_accuracy") for network in found.reading.first]
+    inside = sum(96 <= mean <= 97 for mean in means)
+    assert claim_words.label(found) == f"{inside} of 17 inside" and 0 < inside < 17
+
+
+def test_an_experiment_of_the_users_own_is_judged_too():
+    claim = Claim(says="mine is safer", metric="harm", first=("mine",), second=("darts",), expected=-5)
+    own = Experiment(
+        name="mine",
+        title="My attack",
+        command="my_attack",
+        networks=("yours", "darts"),
+        options={"strength": 2},
+        claims={"my-claim": claim},
+    )
+    results = [
+        make(model, group, seed, experiment="my_attack", algorithm="", options={"strength": 2.0},
+             metrics={"harm": Metric(level + seed / 10)}).replace(model=model)
+        for model, group, level in (("mine", "yours", 1.0), ("darts", "nas", 8.0)) for seed in (1, 2, 3)
+    ]  # fmt: skip
+    found = finding(build(results, (), {"mine": own}), "my-claim")
+    assert found.verdict.direction == "holds" and found.verdict.size is None
+
+
+def test_own_networks_stand_beside_the_groups_and_in_neither_mean():
+    results = campaign(2, ["fig2"])
+    mine = [r.replace(model="mine", group="yours", metrics={"success_rate": Metric(1.0, "%", 9)}) for r in results[:2]]
+    with_mine, without = finding(build(results + mine), "fig2"), finding(build(results), "fig2")
+    assert [network.name for network in with_mine.reading.yours] == ["mine"]
+    assert with_mine.reading.difference == without.reading.difference
+
+
+def test_what_has_no_value_is_named_with_its_reason():
+    results = campaign(2, ["fig2"])
+    lost = [
+        r.replace(status="diverged", metrics={}, message="loss is NaN") if r.model == "darts" else r for r in results
+    ]
+    lost = [r.replace(metrics={"other": Metric(1.0)}) if r.model == "drnas" else r for r in lost]
+    text = claim_words.unmeasured(finding(build(lost), "fig2"))
+    assert "darts (diverged: loss is NaN)" in text and "drnas (its records have no Success rate (success_rate))" in text
+
+
+def test_every_form_of_the_report_has_every_verdict(full):
+    page, text, markdown = full.html(), full.text(), full.markdown()
+    rows = list(csv.DictReader(io.StringIO(full.claims_csv())))
+    for found in full.findings:
+        label = claim_words.label(found)
+        assert label in page and label in markdown and f"Claim {found.name}: {label}" in text
+        (row,) = [row for row in rows if (row["claim"], row["control"]) == (found.name, "")]
+        if found.reading.difference:
+            assert float(row["difference"]) == found.reading.difference.estimate
+            assert row["direction"] == (found.verdict.direction if found.verdict else "")
+
+
+def test_the_figure_shows_the_band_zero_and_every_interval_in_proportion(full):
+    found = finding(full, "fig2")
+    drawn = forest(found, full.controls[found.number])
+    assert drawn.band == (drawn.axis.place(6), drawn.axis.place(14)) and drawn.zero == drawn.axis.place(0)
+    interval = found.reading.difference.these_networks
+    assert (drawn.rows[0].bar.low, drawn.rows[0].bar.high) == (
+        drawn.axis.place(interval.low),
+        drawn.axis.place(interval.high),
+    )
+    assert [row.label for row in drawn.rows][2:] == ["Plain rate, classified as the target", "Equal clean accuracy"]
+    assert "These networks: +" in drawn.description and "Expected: +6 to +14 points." in drawn.description

@@ -1,0 +1,129 @@
+"""Controls of a verdict: each finds a difference that was put there, and says so where it cannot."""
+
+from __future__ import annotations
+
+import pytest
+
+from autovul.base.report import build, claim_words, controls
+from autovul.base.result import Metric
+from tests.base.report.records import campaign, make
+
+
+def control(report, claim, name):
+    (finding,) = [each for each in report.findings if each.name == claim]
+    (found,) = [each for each in report.controls[finding.number] if each.name == name]
+    return finding, found
+
+
+def study(rate, accuracy=lambda group, number: 90.0, size=lambda group, number: 10**6 * (number + 1), seeds=2):
+    """Attack and training records of five networks a group."""
+    options = campaign(1, ["fig2"])[0].options
+    results = []
+    for group in ("nas", "manual"):
+        for number in range(5):
+            for seed in range(seeds):
+                name, sha = f"{group}{number}", f"{group}{number}{seed}".ljust(64, "0")
+                facts = {"parameters": size(group, number)}
+                clean = accuracy(group, number)
+                value = rate(group, number, clean) + 0.2 * (seed - (seeds - 1) / 2)
+                attack = {**options, "suffix": f"_s{seed}", "seed": seed}
+                kept = {"weights_sha256": sha, "facts": facts}
+                results.append(make(name, group, seed, value, options=attack, **kept).replace(model=name))
+                trained = {"valid_accuracy": Metric(clean, "%", 1000)}
+                results.append(
+                    make(name, group, seed, experiment="train", algorithm="", metrics=trained, options={}, **kept)
+                )
+    return results
+
+
+def test_a_difference_that_is_all_clean_accuracy_does_not_survive():
+    report = build(study(lambda g, n, clean: 3 * (clean - 80), lambda g, n: 90 + n + 2 * (g == "nas")))
+    finding, found = control(report, "fig2", controls.CLEAN_ACCURACY)
+    assert finding.verdict.direction == "holds" and finding.reading.difference.estimate == pytest.approx(6)
+    assert found.difference.estimate == pytest.approx(0, abs=1e-9)
+    assert found.survives(finding.verdict) == "undecided"
+    assert claim_words.survival(found, finding) == "no longer decided"
+
+
+def test_a_difference_beside_clean_accuracy_survives():
+    report = build(study(lambda g, n, clean: 60 + 10 * (g == "nas"), lambda g, n: 90 + n + 2 * (g == "nas")))
+    finding, found = control(report, "fig2", controls.CLEAN_ACCURACY)
+    assert found.difference.estimate == pytest.approx(10) and found.survives(finding.verdict) == "yes"
+
+
+def test_clean_accuracy_that_does_not_overlap_is_inseparable():
+    report = build(study(lambda g, n, clean: 60 + 10 * (g == "nas"), lambda g, n: 80 + n + 9 * (g == "nas")))
+    _, found = control(report, "fig2", controls.CLEAN_ACCURACY)
+    assert (
+        found.difference is None
+        and "Inseparable. The clean accuracy is 89.0 % to 93.0 % against 80.0 % to 84.0 %" in found.note
+    )
+
+
+def test_without_training_records_equal_accuracy_is_not_known():
+    finding, found = control(build(campaign(2, ["fig2"])), "fig2", controls.CLEAN_ACCURACY)
+    assert "No train or validate records" in found.note and found.survives(finding.verdict) == "not known"
+
+
+def test_accuracy_is_taken_by_weights_and_else_by_network_and_seed():
+    first = {
+        "metrics": {"valid_accuracy": Metric(91.0, "%")},
+        "weights_sha256": "aa" * 32,
+        "options": {"suffix": "_s1"},
+    }
+    trained = make("a", seed=1, experiment="train", **first)
+    other = trained.replace(
+        weights_sha256="bb" * 32, metrics={"valid_accuracy": Metric(50.0, "%")}, options={"suffix": "_fast_s1"}
+    )
+    known = controls.Accuracies.of([trained, other])
+    runs = [make("a", seed=1, weights_sha256=sha, options={"suffix": suffix}) for sha, suffix in
+            (("bb" * 32, "_s1"), ("cc" * 32, "_s1"), ("cc" * 32, "_fast_s1"), ("cc" * 32, "_odd_s1"))]  # fmt: skip
+    found = [
+        known.of_run(run) for section in [build([r]).sections[0] for r in runs] for run in section.networks[0].runs
+    ]
+    assert found == [50.0, 91.0, 50.0, None]
+
+
+def test_published_sizes_are_inseparable_and_variants_separate_them():
+    results = campaign(2, ["fig2"])
+    _, found = control(build(results), "fig2", controls.SIZE)
+    assert found.difference is None and "Inseparable" in found.note and "--width" in found.note
+    narrow = [
+        r.replace(options={**r.options, "width": 0.25}, facts={**r.facts, "parameters": r.facts["parameters"] // 16})
+        for r in results
+        if r.group == "manual"
+    ]
+    report = build(results + narrow)
+    found = [each for controlled in report.controls.values() for each in controlled if each.name == controls.SIZE]
+    assert any(each.difference is not None for each in found)
+
+
+def test_a_claims_own_controls_read_other_metrics_and_grid_values():
+    report = build(campaign(2, ["fig10"]))
+    finding, found = control(report, "fig10", "as published, mirrored and 50 and 50 images")
+    section = next(s for s in report.sections if s.setting == {"confidence_filter": "published", "sample_num": "50"})
+    expected = section.group_mean("nas", "boundary_auc_mirrored") - section.group_mean(
+        "manual", "boundary_auc_mirrored"
+    )
+    assert found.difference.estimate == pytest.approx(expected)
+    assert found.tolerance is None, "the band belongs to the claim's own metric"
+
+
+def test_a_reversed_control_turns_the_sign():
+    finding, found = control(build(campaign(3, ["fig9"])), "fig9", "agreement in place of cross entropy")
+    assert (finding.claim.expected, found.expected) == (-0.3, 0.3)
+    assert found.difference.estimate > 0 and found.survives(finding.verdict) == "yes"
+
+
+def test_a_control_without_records_says_which():
+    lone = [r for r in campaign(2, ["fig12"]) if r.options["init"] == "published"]
+    _, found = control(build(lone), "fig12", "He's initialisation for all")
+    assert found.difference is None and "init kaiming, norm_statistics running" in found.note
+
+
+def test_shared_weights_are_said():
+    shared = [r.replace(weights_sha256=r.model.ljust(64, "0")) for r in campaign(2, ["fig2"])]
+    _, found = control(build(shared), "fig2", controls.TRAINING)
+    assert "(all networks): training does not vary" in found.note
+    own = build(campaign(2, ["fig2"]))
+    assert controls.TRAINING not in [each.name for each in own.controls[1]]

@@ -1,0 +1,123 @@
+"""Relations, costs, contours and ROC curves: the numbers and places are the records'."""
+
+from __future__ import annotations
+
+import pytest
+from scipy import stats
+
+from autovul.base.report import build, pictures
+from autovul.base.report.costs import costs
+from tests.base.report.records import campaign, make
+
+
+@pytest.fixture(scope="module")
+def report():
+    return build(campaign(2, ["fig2", "fig12", "fig16"]))
+
+
+def related(report, claim):
+    (finding,) = [each for each in report.findings if each.name == claim]
+    return {each.fact: each for each in report.relations.get(finding.number, [])}
+
+
+def test_a_relation_is_spearmans_over_networks(report):
+    found = related(report, "fig2")
+    assert list(found) == ["gradient variance, log10", "depth", "skip connections"]
+    (attack,) = [s for s in report.sections if s.experiment == "adv_attack"]
+    xs = [network.facts["depth"] for network in attack.networks]
+    ys = [network.mean("success_rate") for network in attack.networks]
+    assert found["depth"].correlation.estimate == pytest.approx(stats.spearmanr(xs, ys).statistic)
+    assert len(found["depth"].points) == 17 and set(found["depth"].within) == {"manual", "nas"}
+    assert found["depth"].missing == 0
+
+
+def test_gradient_variance_is_the_one_that_its_claim_reads(report):
+    (section,) = [s for s in report.sections if s.setting == {"init": "published", "norm_statistics": "running"}]
+    expected = {n.name: n.mean("log10_gradient_variance") for n in section.networks}
+    for point in related(report, "fig2")["gradient variance, log10"].points:
+        assert point.x == expected[point.network.name]
+    assert "gradient variance, log10" not in related(report, "fig12"), "not against itself"
+
+
+def test_too_few_networks_have_no_relation(report):
+    assert related(report, "fig16") == {}
+
+
+def test_networks_without_the_fact_are_counted():
+    results = [r.replace(facts={}) if r.model in ("darts", "enas") else r for r in campaign(1, ["fig2"])]
+    assert related(build(results), "fig2")["depth"].missing == 2
+
+
+def test_points_stand_in_proportion(report):
+    found = related(report, "fig2")["depth"]
+    for point in found.points:
+        assert (point.left, point.top) == (found.x_axis.place(point.x), round(100 - found.y_axis.place(point.y), 2))
+
+
+def test_costs_are_summed_by_command_and_group():
+    runs = [
+        make("a", seconds={"total": 10.0}, counts={"queries": 100}, peak_memory=5),
+        make("b", seconds={"queries": 4.0, "training": 16.0}, counts={"queries": 300}, peak_memory=9),
+        make("c", "manual", seconds={}, counts={}, peak_memory=None, status="failed"),
+    ]
+    manual, nas = costs(runs)
+    assert (nas.runs, nas.seconds, nas.mean_seconds, nas.peak_memory) == (2, 30.0, 15.0, 9)
+    assert nas.passes == {"queries": 200.0}
+    assert (manual.runs, manual.seconds, manual.peak_memory, manual.passes) == (1, 0.0, None, {})
+
+
+def contour(rows):
+    return make(experiment="loss_contour", algorithm="", series=tuple(rows))
+
+
+def test_a_contours_shades_cover_the_whole_box_once():
+    losses = [[0.1, 0.1, 1.0], [10.0, 10.0, 10.0], [0.1, 3.0, 0.1]]
+    rows = [{"alpha": a, "losses": row} for a, row in zip((-1.0, 0.0, 1.0), losses, strict=True)]
+    found = pictures.contours(build([contour(rows)]).sections[0])
+    assert (found.low, found.high, found.span) == (pytest.approx(0.1), pytest.approx(10), 1)
+    rectangles = [part for path, _ in found.pictures[0].shades for part in path.split("M")[1:]]
+    assert len(rectangles) == 2 + 1 + 3, "neighbours of one shade are one rectangle"
+    area = sum(float(r.split("h")[1].split("v")[0]) for r in rectangles) * 100 / 3
+    assert area == pytest.approx(100 * 100, rel=1e-3)
+    darkest, opacity = found.pictures[0].shades[-1]
+    assert opacity == 1 and darkest.startswith("M0 33.33h100v")
+    assert "loss 10 nats in the middle, 0.1 to 10" in found.pictures[0].description
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [{"alpha": 0.0, "losses": [1.0]}],
+        [{"alpha": 0.0, "losses": [1.0]}, {"alpha": 1.0, "losses": [1.0]}],
+        [{"alpha": 0.0, "losses": [1.0, 0.0]}, {"alpha": 1.0, "losses": [1.0, 2.0]}],
+        [{"alpha": "x", "losses": [1.0, 1.0]}, {"alpha": 1.0, "losses": "ab"}],
+        [{"epoch": 1}, {"epoch": 2}],
+    ],
+)
+def test_what_is_no_grid_is_not_drawn(rows):
+    assert pictures.contours(build([contour(rows)]).sections[0]) is None
+
+
+def test_roc_curves_stand_in_proportion_one_a_network_and_method():
+    row = {"method": "boundary", "roc": [[0.0, 0.0], [0.25, 0.75], [1.0, 1.0]]}
+    runs = [make(name, experiment="membership", series=(row, {**row, "method": "loss"})) for name in ("a", "b")]
+    found = pictures.rocs(build(runs).sections[0])
+    assert [(roc.method, len(roc.curves)) for roc in found] == [("boundary", 2), ("loss", 2)]
+    assert found[0].curves[0].points == "M0 100L25 25L100 0"
+
+
+@pytest.mark.parametrize("roc", ["x", [], [[0, 0]], [[0, 0], [2, 1]], [[0, 0], ["a", 1]], [[0, 0], [1]]])
+def test_what_is_no_curve_is_not_drawn(roc):
+    run = make(experiment="membership", series=({"method": "boundary", "roc": roc},))
+    assert pictures.rocs(build([run]).sections[0]) == []
+
+
+def test_the_page_shows_relations_costs_contours_and_curves():
+    rows = tuple({"alpha": a, "losses": [1.0, 2.0, 3.0]} for a in (-1.0, 0.0, 1.0))
+    curve = ({"method": "boundary", "roc": [[0.0, 0.0], [1.0, 1.0]]},)
+    runs = [r.replace(series=rows) for r in campaign(1, ["loss_contour"])]
+    runs += [r.replace(series=curve) for r in campaign(1, ["fig10"])]
+    page = build(runs).html()
+    for heading in ("Loss contours", "ROC curves", "Costs", "What vulnerability goes with"):
+        assert heading in page

@@ -1,0 +1,95 @@
+"""One holder at a time, on whatever happens to the holder."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from autovul.base.sweep import lock
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "locks" / "key.lock"
+
+
+def test_the_second_does_not_get_it_until_the_first_lets_go(path):
+    with lock.held(path) as first:
+        assert first
+        assert lock.is_held(path)
+        with lock.held(path) as second:
+            assert not second
+        assert lock.is_held(path)
+    assert not lock.is_held(path)
+    with lock.held(path) as third:
+        assert third
+    assert list(path.parent.iterdir()) == []
+
+
+def test_an_error_in_the_block_lets_go(path):
+    with pytest.raises(ZeroDivisionError), lock.held(path):
+        raise ZeroDivisionError
+    assert not lock.is_held(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="asks for processes by number")
+def test_a_dead_process_of_this_machine_holds_nothing(path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    path.parent.mkdir()
+    path.write_text(json.dumps({"host": socket.gethostname(), "pid": dead.pid}))
+    assert not lock.is_held(path)
+    with lock.held(path) as ours:
+        assert ours
+
+
+def test_another_machine_holds_it_as_long_as_it_gives_signs_of_life(path):
+    path.parent.mkdir()
+    path.write_text(json.dumps({"host": "another", "pid": 1}))
+    with lock.held(path) as ours:
+        assert not ours
+    long_ago = time.time() - 2 * lock.STALE
+    os.utime(path, (long_ago, long_ago))
+    with lock.held(path) as ours:
+        assert ours
+
+
+def test_a_holder_gives_signs_of_life(path, monkeypatch):
+    monkeypatch.setattr(lock, "BEAT", 0.01)
+    with lock.held(path):
+        os.utime(path, (0, 0))
+        for _ in range(500):
+            if path.stat().st_mtime > 1:
+                break
+            time.sleep(0.01)
+        assert path.stat().st_mtime > 1
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_of_many_who_try_at_once_one_gets_it(path, stale):
+    path.parent.mkdir()
+    if stale:
+        path.write_text(json.dumps({"host": "another", "pid": 1}))
+        os.utime(path, (0, 0))
+    inside, most = [], []
+
+    def attempt(number: int) -> bool:
+        with lock.held(path) as ours:
+            if ours:
+                inside.append(number)
+                most.append(len(inside))
+                time.sleep(0.02)
+                inside.remove(number)
+        return ours
+
+    with ThreadPoolExecutor(16) as pool:
+        got = sum(pool.map(attempt, range(16)))
+    assert got >= 1
+    assert max(most) == 1

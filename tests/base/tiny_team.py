@@ -1,0 +1,58 @@
+"""A program that several processes run together: trains, is stopped by one of them, and goes on."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from autovul.base import distributed
+from autovul.base.checkpoint import save_state
+from autovul.base.errors import Interrupted
+from autovul.base.training import state_file
+from tests.base.tiny_training import CLASSES, OPTIONS, Points, quiet_trainer, tiny_net
+
+
+def plain_net() -> nn.Module:
+    """Without batch statistics and without dropout: the parts of a batch do not matter."""
+    torch.manual_seed(7)
+    return nn.Sequential(nn.Linear(6, 16), nn.LayerNorm(16), nn.ReLU(), nn.Linear(16, CLASSES))
+
+
+def main() -> None:
+    """Weights go to the folder that is named."""
+    folder = Path(sys.argv[1])
+    torch.set_num_threads(1)
+    state_file.LARGEST_SHARE = float("inf")
+    with distributed.joined("cpu") as team:
+
+        def trained(name: str, model: nn.Module, points: Points, **arguments: Any) -> None:
+            quiet_trainer(**arguments).fit(model, points, Points(seed=5))
+            if team.leads:
+                save_state(folder / f"{name}.pth", model.state_dict())
+
+        trained("plain", plain_net(), Points(count=9))  # the last batch has a single row, and one process none
+        trained("whole", tiny_net(), Points(count=12))
+
+        def stop(epoch: int, batch: int) -> None:
+            if team.rank == 1 and (epoch, batch) == (2, 2):
+                signal.raise_signal(signal.SIGTERM)
+
+        options = OPTIONS.model_copy(update={"resume": True})
+        try:
+            trained(
+                "resumed", tiny_net(), Points(count=12, visit=stop), options=options, state_path=folder / "net.state"
+            )
+        except Interrupted as stopped:
+            assert "epoch 3" in str(stopped)
+        else:
+            raise AssertionError("nothing stopped it")
+        trained("resumed", tiny_net(), Points(count=12), options=options, state_path=folder / "net.state")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""``autovul reproduce`` on real images with networks that train in seconds: once, again, after changes, and killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from autovul import reproduce
+from autovul.base.result import read_results
+
+ROOT = Path(__file__).parents[2]
+SCALE = """
+about: A test's.
+dataset: digits
+seeds: 1
+suffix: _tiny
+networks: [resnet18_comp, darts]
+manual: {width: 0.0625}
+cells: {layers: 3, init_channels: 4, dropout: 0.0}
+options:
+  train: {epoch: 1, batch_size: 64, lr: 0.05}
+  adv_attack: {test_num: 3}
+  poison: {epoch: 1, batch_size: 64}
+"""
+
+
+@pytest.fixture
+def world(workspace):
+    (workspace / "tiny.yaml").write_text(SCALE)
+    return workspace
+
+
+def go(*arguments: str) -> int:
+    return reproduce.main([*arguments, "--scale", "tiny.yaml", "--jobs", "2", "--device", "cpu", "--no-tqdm"])
+
+
+def records(folder: Path) -> dict:
+    results, refused = read_results([folder / "data" / "result"])
+    assert not refused
+    return {(each.experiment, each.model): each for each in results}
+
+
+def test_a_sweep_from_nothing_to_the_report_and_nothing_twice(world, capsys):
+    assert go("fig2", "--dry_run") == 0
+    out = capsys.readouterr().out
+    assert "4 runs: 0 have a result, 4 to do" in out
+    assert out.count("\nautovul train ") == 2
+    assert out.count("\nautovul adv_attack ") == 2
+    assert not (world / "data" / "model").exists()
+    assert records(world) == {}
+
+    assert go("fig2") == 0
+    first = records(world)
+    assert set(first) == {(kind, model) for kind in ("train", "adv_attack") for model in ("resnet18_comp", "darts")}
+    assert {each.status for each in first.values()} == {"ok"}
+    for model in ("resnet18_comp", "darts"):
+        assert first["adv_attack", model].weights_sha256 == first["train", model].weights_sha256
+    assert (world / "data" / "report" / "report.html").stat().st_size > 1000
+    assert (world / "data" / "model" / "image" / "digits" / "darts_tiny.pth").exists()
+    assert "4 ok" in capsys.readouterr().out
+
+    assert go("fig2", "--no_report") == 0
+    assert "4 have a result, 0 to do" in capsys.readouterr().out
+    assert {name: each.environment["created"] for name, each in records(world).items()} == {
+        name: each.environment["created"] for name, each in first.items()
+    }
+
+    # Another option is another run; the trained networks serve it as they are.
+    assert go("fig2", "--no_report", "--dry_run", "--iteration", "3") == 0
+    assert "4 runs: 2 have a result, 2 to do" in capsys.readouterr().out
+
+
+def test_a_run_that_fails_is_named_with_its_reason(world, capsys):
+    assert go("fig2", "--models", "darts", "--test_num", "100000", "--no_report", "--retries", "0") == 1
+    out = capsys.readouterr().out
+    assert "1 ok, 1 failed" in out
+    assert "failed: fig2 darts s1228: autovul adv_attack: digits: 100000" in out
+    assert records(world)["adv_attack", "darts"].status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fig99"], "unknown experiment 'fig99'"),
+        (["--models", "darst"], "unknown model 'darst'"),
+        (["--lr", "fast"], "--lr"),
+        (["--pgd_epsilon", "3"], "--pgd_epsilon: unknown flag"),
+        (["--dataset", "digts"], "unknown data set 'digts'"),
+    ],
+)
+def test_mistakes_are_one_line(world, capsys, arguments, message):
+    assert go(*arguments) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_help_names_the_options(workspace, capsys):
+    with pytest.raises(SystemExit):
+        reproduce.main(["-h"])
+    out = capsys.readouterr().out
+    for flag in ("--scale", "--seeds", "--models", "--dry_run", "--jobs", "--time_limit", "--published_weights"):
+        assert flag in out
+
+
+COMMAND = [
+    *(sys.executable, "-m", "autovul.reproduce", "fig2", "fig6", "--scale", "tiny.yaml", "--jobs", "2"),
+    *("--device", "cpu", "--no-tqdm", "--no_report"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_sweep_killed_ten_times_finds_the_metrics_of_an_undisturbed_one(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    folders = [tmp_path / name for name in ("undisturbed", "killed")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "tiny.yaml").write_text(SCALE)
+    start = time.monotonic()
+    subprocess.run(COMMAND, cwd=folders[0], env=environment, check=True, capture_output=True)
+    whole = time.monotonic() - start
+    generator = random.Random(1228)
+    for _ in range(10):
+        sweep = subprocess.Popen(
+            COMMAND, cwd=folders[1], env=environment, start_new_session=True, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        time.sleep(generator.uniform(0, whole))
+        # Half the time only the sweep itself, so that its runs find out by themselves; else everything at once.
+        if generator.random() < 0.5:
+            sweep.kill()
+        else:
+            os.killpg(sweep.pid, signal.SIGKILL)
+        sweep.wait()
+    subprocess.run(COMMAND, cwd=folders[1], env=environment, check=True, capture_output=True)
+    expected, found = (records(folder) for folder in folders)
+    assert len(expected) == 6
+    assert set(found) == set(expected)
+    for name, record in expected.items():
+        assert found[name].metrics == record.metrics, name
+        assert found[name].weights_sha256 == record.weights_sha256
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_two_sweeps_on_one_folder_share_the_work(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    (tmp_path / "tiny.yaml").write_text(SCALE)
+    sweeps = [subprocess.Popen(COMMAND, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL) for _ in range(2)]  # fmt: skip
+    assert [sweep.wait() for sweep in sweeps] == [0, 0]
+    assert len(records(tmp_path)) == 6
+    logs = list((tmp_path / "data" / "log" / "sweep").iterdir())
+    assert len(logs) == 6
+    assert all(log.read_text().count("> autovul ") == 1 for log in logs)
+    assert json.loads((tmp_path / "data" / "result" / ".sweep" / ".hashes.json").read_text())

@@ -1,0 +1,216 @@
+"""Plans of the shipped experiments: what runs, in which order, with which arguments, and under which key."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+
+from autovul.base.errors import UsageError
+from autovul.base.experiments import Scale, load_experiments, load_scale
+from autovul.base.registry import UnknownName
+from autovul.base.sweep.plan import Planner, Wish
+from autovul.vision import commands
+from autovul.vision.planning import Planning
+
+MANUAL = {
+    *("bit-m-r50x1_comp", "densenet121_comp", "dla34_comp", "resnet18_comp"),
+    *("resnext50_32x4d_comp", "vgg13_bn_comp", "wide_resnet50_2_comp"),
+}
+NAS = {"amoebanet", "darts", "drnas", "enas", "nasnet", "pc_darts", "pdarts", "random", "sgas", "snas_mild"}
+MITIGATED = {"diy_deep", "diy_noskip", "diy_deep_noskip"}
+
+
+def plan(*experiments: str, scale: str = "paper", files=(), **wish):
+    planner = Planner(load_experiments([*experiments, *files]), Planning())
+    return planner.plan(Wish(experiments, load_scale(scale), **wish))
+
+
+def by_experiment(runs, name):
+    return [run for run in runs if name in run.experiments]
+
+
+@pytest.fixture(scope="module")
+def everything():
+    return plan()
+
+
+def test_every_figure_has_the_networks_of_the_paper(everything):
+    for name in ("table1", "fig2", "fig6", "fig7", "fig9", "fig10", "fig12"):
+        assert {run.subject.model for run in by_experiment(everything, name)} == MANUAL | NAS
+    for name in ("table4", "fig16", "fig17", "mitigation_backdoor"):
+        assert {run.subject.model for run in by_experiment(everything, name)} == MITIGATED | {"darts"}
+
+
+def test_each_run_is_there_once_whoever_needs_it(everything):
+    assert len({run.key for run in everything}) == len(everything)
+    shared = [run for run in everything if len(run.experiments) > 1]
+    assert {run.experiments for run in shared} == {("table1", "table4"), ("fig6", "fig17"), ("fig9", "fig16")}
+    assert {run.subject.model for run in shared} == {"darts"}
+
+
+def test_what_others_wait_for_stands_before_them(everything):
+    place = {run.key: index for index, run in enumerate(everything)}
+    for run in everything:
+        assert all(place[key] < place[run.key] for key in run.after)
+        if run.subject.experiment in ("adv_attack", "backdoor", "extraction", "membership", "loss_contour"):
+            (first,) = (everything[place[key]] for key in run.after)
+            assert first.subject.trains
+            assert (first.subject.weights, first.subject.model) == (run.subject.weights, run.subject.model)
+            assert first.subject.seed == run.subject.seed
+        else:
+            assert run.after == ()
+
+
+def test_groups_take_turns_and_seeds_come_one_after_the_other(everything):
+    trained = [run.subject for run in by_experiment(everything, "table1")]
+    first = [subject for subject in trained if subject.seed == 1228]
+    assert trained[: len(first)] == first
+    for count in range(2, len(first) + 1):
+        manual = sum(subject.group == "manual" for subject in first[:count])
+        assert abs(manual / 7 - (count - manual) / 10) <= 1 / 7 + 1e-9
+
+
+def test_a_seed_is_a_whole_repetition_with_weights_of_its_own(everything):
+    weights = {run.subject.seed: run.subject.weights.name for run in by_experiment(everything, "fig2")
+               if run.subject.model == "drnas"}  # fmt: skip
+    assert weights == {1228: "drnas.pth", 1229: "drnas_s1229.pth", 1230: "drnas_s1230.pth"}
+
+
+def test_the_arguments_say_what_the_protocol_says(everything):
+    def arguments(experiment, command):
+        run = next(run for run in by_experiment(everything, experiment) if run.subject.model == "darts")
+        assert run.argv[0] == command
+        return commands.read(run.argv[0], run.argv[1:]).effective()
+
+    train = arguments("table1", "train")
+    assert [train[name] for name in ("epoch", "lr", "momentum", "weight_decay", "batch_size")] == [
+        200, 0.025, 0.9, 5e-4, 96]  # fmt: skip
+    assert (train["lr_scheduler"], train["grad_clip"], train["cutout"], train["nesterov"]) == (True, 5, True, False)
+    pgd = arguments("fig2", "adv_attack")
+    assert (pgd["pgd_eps"], pgd["pgd_alpha"], pgd["iteration"], pgd["test_num"]) == (8 / 255, 2 / 255, 7, 1000)
+    poison = arguments("fig6", "poison")
+    assert (poison["epoch"], poison["lr_scheduler"], poison["cutout"]) == (50, True, True)
+    backdoor = arguments("fig7", "backdoor")
+    assert (backdoor["epoch"], backdoor["lr"], backdoor["lr_scheduler"], backdoor["cutout"]) == (20, 0.01, False, False)
+    thief = arguments("fig9", "extraction")
+    assert (thief["epoch"], thief["lr"], thief["nb_stolen"]) == (25, 0.025, [1000, 2000, 4000, 8000, 16000])
+    assert thief["lr_scheduler"] is False
+    neurons = [run.subject.options["neuron_num"] for run in by_experiment(everything, "neuron_number")]
+    assert set(neurons) == {1, 2, 4, 8}
+
+
+def test_a_key_read_from_arguments_is_that_of_the_template(everything):
+    """Networks of a group share one reading of the arguments; nothing of another network may be left in the key."""
+    for run in everything[::37]:
+        assert Planning().subject(run.argv)[0].key == run.key
+
+
+def test_cells_of_a_grid_write_into_folders_of_their_own(everything):
+    cells = [run for run in everything if run.subject.model == "darts" and run.subject.seed == 1228
+             and run.subject.experiment in ("backdoor", "membership", "loss_contour")]  # fmt: skip
+    folders = [(run.subject.options["attack_dir"], run.subject.experiment, run.subject.algorithm) for run in cells]
+    assert len(set(folders)) == len(folders)
+
+
+def test_passed_options_go_to_the_commands_that_have_them():
+    runs = plan("fig2", "fig12", scale="smoke", networks=("darts",), seeds=1, options={"pgd_eps": "4/255", "lr": "0.1"})
+    flags = {run.argv[0]: run.argv for run in runs}
+    assert "--pgd_eps=4/255" in flags["adv_attack"]
+    assert "--lr=0.1" in flags["train"]
+    assert not any("lr" in flag for flag in (*flags["adv_attack"], *flags["grad_var"]))
+    assert not any("pgd_eps" in flag for flag in (*flags["train"], *flags["grad_var"]))
+
+
+def test_an_option_of_another_algorithm_is_not_passed():
+    runs = plan("fig7", scale="smoke", networks=("darts",), seeds=1, options={"neuron_num": "3"})
+    assert not any("neuron_num" in flag for run in runs for flag in run.argv)
+
+
+def test_a_passed_option_of_the_grid_leaves_one_cell():
+    runs = plan("neuron_number", scale="smoke", networks=("darts",), seeds=1, options={"neuron_num": "3"})
+    assert [run.argv for run in runs if "--neuron_num=3" in run.argv] == [runs[-1].argv]
+    assert len(runs) == 2
+
+
+def test_given_weights_are_measured_and_nothing_is_trained():
+    runs = plan("fig2", networks=("darts", "vgg13_bn_comp"), seeds=2, published=True)
+    assert {run.argv[0] for run in runs} == {"validate", "adv_attack"}
+    assert {run.subject.weights.name for run in runs} == {"darts.pth", "vgg13_bn_comp.pth"}
+    assert not any("epoch" in flag for run in runs for flag in run.argv)
+
+
+OWN = """
+import torch
+def build(num_classes, data_shape):
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, num_classes))
+"""
+
+
+def test_own_networks_join_what_compares_groups(workspace, monkeypatch):
+    (workspace / "mine.py").write_text(OWN)
+    runs = plan(scale="smoke", networks=("darts", "diy_deep", "mine:build"), seeds=1)
+    own = [run for run in runs if run.subject.group == "yours"]
+    assert {name for run in own for name in run.experiments} >= {
+        "table1",
+        "fig2",
+        "fig6",
+        "fig7",
+        "fig9",
+        "fig10",
+        "fig12",
+    }
+    assert not {name for run in own for name in run.experiments} & {"table4", "fig16", "fig17"}
+    assert {run.subject.model for run in own} == {"mine.build"}
+    assert not any("width" in flag or "layers" in flag for run in own for flag in run.argv)
+
+
+def test_aliases_and_groups_name_networks():
+    assert Planning().networks(["bit_comp"]) == [("bit-m-r50x1_comp", "manual")]
+    assert {name for name, _ in Planning().networks(["mitigated", "drnas"])} == MITIGATED | {"drnas"}
+
+
+@pytest.mark.parametrize(
+    ("wish", "error", "message"),
+    [
+        ({"networks": ("resnet19_comp",)}, UnknownName, "nearest: resnet18_comp"),
+        ({"options": {"model": "darts"}}, UsageError, "--model: the plan sets it"),
+        ({"options": {"epoch": "-3"}}, UsageError, "epoch"),
+        ({"networks": ("diy_deep",)}, UsageError, "nothing to run"),
+        ({"options": {"dataset": "digts"}}, None, ""),
+    ],
+)
+def test_mistakes(wish, error, message):
+    if error is None:  # whether data are there is only known when they are read
+        assert plan("fig2", **wish)
+        return
+    with pytest.raises(error, match=message):
+        plan("fig2", **wish)
+
+
+def test_an_own_experiment_with_an_unknown_command_or_option(tmp_path):
+    text = """
+        title: Mine
+        command: {command}
+        networks: [darts]
+        options: {{{option}: 1}}
+    """
+    for command, option, message in [
+        ("adv_atack", "iteration", r"mine: no command 'adv_atack' \(nearest: adv_attack"),
+        ("adv_attack", "iterations", "iterations: unknown option"),
+        ("adv_attack", "epoch", "belongs to train"),
+    ]:
+        path = tmp_path / "mine.yaml"
+        path.write_text(textwrap.dedent(text.format(command=command, option=option)))
+        planner = Planner(load_experiments([str(path)]), Planning())
+        with pytest.raises(UsageError, match=message):
+            planner.plan(Wish(("mine",), load_scale("smoke"), seeds=1))
+
+
+def test_a_scale_that_shortens_nothing_is_a_scale():
+    planner = Planner(load_experiments(), Planning())
+    runs = planner.plan(
+        Wish(("fig12",), Scale(name="own", about="mine", dataset="cifar100", seeds=2), networks=("darts",))
+    )
+    assert {run.subject.dataset for run in runs} == {"cifar100"}
+    assert {run.subject.seed for run in runs} == {1228, 1229}
