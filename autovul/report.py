@@ -12,24 +12,31 @@ from autovul.base.report import build
 from autovul.base.result import read_results
 from autovul.vision import commands
 
+DEFAULT = Path("./data/result")
+
 
 @command("report")
 def main(argv: Sequence[str] | None = None) -> int:
     """Read the records, print the findings, and write page, texts and tables."""
     options = commands.read("report", argv).report
     experiments = load_experiments(options.experiments)
-    results, refused = read_results([Path(path) for path in options.results or ("./data/result",)])
+    usual = [DEFAULT] if DEFAULT.exists() else []  # before the first run there is nothing, and a page that says so
+    results, refused = read_results([Path(path) for path in options.results] or usual)
     report = build(results, refused, experiments)
     folder = Path(options.output_dir)
-    for name, content in {
+    forms = {
         "report.html": report.html(),
         "report.txt": report.text(),
         "report.md": report.markdown(),
         "report.csv": report.csv(),
         "claims.csv": report.claims_csv(),
-    }.items():
+        **({"claims.tex": report.latex()} if options.latex else {}),
+    }
+    for name, content in forms.items():
         with whole_file(folder / name) as file:
             file.write(content.encode())
+    if options.figures:
+        report.write_figures(folder / "figures", options.figures)
     print(report.text())
     print(f"page: {folder / 'report.html'}")
     return 0

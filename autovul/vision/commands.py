@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Literal
 
 from autovul.base import cli
 from autovul.base.cli import AlgorithmChoice, Command, KnownOptions, Settings
@@ -40,6 +41,8 @@ class ReportOptions(Options):
     results: tuple[str, ...] = option((), "Result files and folders of them; none: ./data/result.", positional=True)
     output_dir: str = option("./data/report", "Folder of the page, the texts and the tables.", min_length=1)
     experiments: tuple[str, ...] = option((), "Files of experiments of your own, whose claims are judged as well.")
+    latex: bool = option(False, "Write the claims as LaTeX tables as well.")
+    figures: Literal["png", "pdf"] | None = option(None, "Write the claims' figures as files of this kind as well.")
 
 
 def _on(data: type[DataOptions], **groups: type[Options]) -> dict[str, type[Options]]:
@@ -166,7 +169,7 @@ COMMANDS = (
         examples=(
             "autovul report",
             "autovul report data/result/adv_attack --output_dir out",
-            "autovul report --experiments my_attack.yaml",
+            "autovul report --experiments my_attack.yaml --latex --figures pdf",
         ),
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from autovul.base.experiments import Experiment, load_experiments
 from autovul.base.report.contents import Contents
@@ -45,6 +46,18 @@ class Report(Contents):
         from autovul.base.report.claim_table import render
 
         return render(self)
+
+    def latex(self) -> str:
+        """The claims as LaTeX tables."""
+        from autovul.base.report.latex import render
+
+        return render(self)
+
+    def write_figures(self, folder: Path, kind: Literal["png", "pdf"]) -> list[Path]:
+        """The claims' figures as files; this alone needs matplotlib."""
+        from autovul.base.report.figure_files import write
+
+        return write(self, folder, kind)
 
 
 def build(

@@ -26,6 +26,8 @@ def render(contents: Contents) -> str:
     lines += [] if contents.results else ["", *_wrapped(wording.EMPTY)]
     for path, reason in contents.refused:
         lines += _wrapped(f"Refused: {path}: {reason}")
+    for _, text in contents.lost:
+        lines += _wrapped(f"In no mean: {text}")
     for finding in contents.findings:
         lines += _claim(finding, contents.controls[finding.number])
     if contents.results and (missing := claim_words.open_claims(contents.experiments, contents.findings)):

@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 
 from autovul.base.experiments import Experiment
-from autovul.base.report import claims, controls
+from autovul.base.report import claims, controls, wording
 from autovul.base.report.claims import Finding
 from autovul.base.report.controls import Accuracies, Controlled
 from autovul.base.report.costs import Cost, costs
 from autovul.base.report.relations import Relation, relations
-from autovul.base.report.sections import Section
+from autovul.base.report.sections import Run, Section
 from autovul.base.report.totals import Totals
 from autovul.base.result import Result
 
@@ -37,6 +37,12 @@ class Contents:
     @cached_property
     def totals(self) -> Totals:
         return Totals.of(self.results, self.refused, self.sections)
+
+    @cached_property
+    def lost(self) -> list[tuple[Run, str]]:
+        """The runs that diverged or failed, in words: which, and why."""
+        runs = [run for section in self.sections for network in section.networks for run in network.runs]
+        return [(run, wording.lost_text(run.result)) for run in runs if run.result.status != "ok"]
 
     @cached_property
     def findings(self) -> list[Finding]:

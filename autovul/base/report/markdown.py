@@ -23,6 +23,9 @@ def render(contents: Contents) -> str:
     if contents.refused:
         lines += ["", "Files refused and left out:", ""]
         lines += [f"- {escaped(str(path))}: {escaped(reason)}" for path, reason in contents.refused]
+    if contents.lost:
+        lines += ["", "Runs that diverged or failed and are in no mean:", ""]
+        lines += [f"- {escaped(text)}" for _, text in contents.lost]
     if contents.findings:
         lines += ["", "## The paper's claims", "", *_overview(contents)]
     for finding in contents.findings:

@@ -54,6 +54,10 @@ class Roc:
     curves: tuple[RocCurve, ...]
     description: str
 
+    @property
+    def groups(self) -> list[str]:
+        return list(dict.fromkeys(curve.network.group for curve in self.curves))
+
 
 def contours(section: Section) -> Contours | None:
     """Pictures of the loss around each network, or None where no record has a grid."""

@@ -126,11 +126,18 @@ def _make_section(
 
 
 def _latest(runs: list[Run]) -> list[Run]:
-    """One run a network and seed: two records of one run are no two observations, so the newest counts."""
+    """One run a network and seed: two records of one run are no two observations, so the newest counts.
+
+    A run that failed to end says nothing, so that it stands behind one that ended.
+    """
     chosen: dict[tuple[str, str, int], Run] = {}
-    for run in sorted(runs, key=lambda run: (str(run.result.environment.get("created", "")), run.number)):
+    for run in sorted(runs, key=_age):
         chosen[run.result.group, network_name(run.result), run.result.seed] = run
     return sorted(chosen.values(), key=lambda run: run.number)
+
+
+def _age(run: Run) -> tuple[bool, str, int]:
+    return run.result.status != "failed", str(run.result.environment.get("created", "")), run.number
 
 
 def _metrics(experiment: str, results: list[Result]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 from autovul.base.report import catalogue
 from autovul.base.report.sections import Comparison, Network, Section
 from autovul.base.report.sorting import option_text
-from autovul.base.result import Metric
+from autovul.base.result import Metric, Result
 from autovul.base.statistics import Interval
 
 MINUS = "\N{MINUS SIGN}"
@@ -211,6 +211,13 @@ def _excludes_zero(interval: Interval) -> bool:
 def p_text(value: float) -> str:
     """A p-value for readers."""
     return "below 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def lost_text(result: Result) -> str:
+    """A run that does not count: which, and why."""
+    what = " ".join(part for part in (result.experiment, result.algorithm, result.model) if part)
+    reason = f": {result.message}" if result.message else ""
+    return f"{what} on {result.dataset}, seed {result.seed}, {result.status}{reason}"
 
 
 def notes(section: Section) -> list[str]:

@@ -26,8 +26,8 @@ def rank_correlation(first: Sequence[float], second: Sequence[float], level: flo
     Returns:
         None for fewer than five networks, or where one of the two is the same for all.
 
-    Source: Bonett and Wright, Psychometrika 65 (2000), whose interval holds its level from ten pairs on for
-    correlations up to 0.9.
+    Source: Bonett and Wright, Psychometrika 65 (2000). For fewer than ten networks the interval is too wide rather than
+    too narrow.
     """
     ranks = [_ranks(values) for values in (first, second)]
     count = len(ranks[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -157,10 +158,16 @@ def joined_freedom(first: tuple[float, float], second: tuple[float, float]) -> f
 
 def t_interval(mean: float, variance: float, freedom: float, level: float = 0.95) -> Interval:
     """Student's interval: mean ± t(freedom) · √variance."""
+    margin = t_quantile(freedom, 0.5 + _checked(level) / 2) * math.sqrt(variance)
+    return Interval(mean, mean - margin, mean + margin)
+
+
+@functools.lru_cache(maxsize=4096)
+def t_quantile(freedom: float, probability: float) -> float:
+    """The value that Student's t stays below with this probability."""
     from scipy.special import stdtrit
 
-    margin = float(stdtrit(freedom, 0.5 + _checked(level) / 2)) * math.sqrt(variance)
-    return Interval(mean, mean - margin, mean + margin)
+    return float(stdtrit(freedom, probability))
 
 
 def _checked(level: float) -> float:

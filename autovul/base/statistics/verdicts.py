@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from autovul.base.statistics.intervals import Interval, joined_freedom, weighted_sum
+from autovul.base.statistics.intervals import Interval, joined_freedom, t_quantile, weighted_sum
 
 MOST_SEEDS = 100  # what takes more repetitions is not worth a number
 
@@ -66,8 +66,6 @@ def seeds_needed(
     Returns:
         Seeds a network in all, from 2 to 100; None where more would be needed, or the variance is not known.
     """
-    from scipy.special import stdtrit
-
     mean_1, mean_2 = (weighted_sum(group, [1 / len(group)] * len(group)) for group in (first, second))
     if mean_1 is None or mean_2 is None:
         return None
@@ -81,7 +79,7 @@ def seeds_needed(
         spread = [variance / seeds for variance in single]
         freedoms = [len(group) * (seeds - 1.0) for group in (first, second)]
         freedom = joined_freedom((spread[0], freedoms[0]), (spread[1], freedoms[1]))
-        quantiles = float(stdtrit(freedom, 0.5 + level / 2)) + float(stdtrit(freedom, power))
+        quantiles = t_quantile(freedom, 0.5 + level / 2) + t_quantile(freedom, power)
         if difference > 0 and quantiles * math.sqrt(sum(spread)) <= difference:
             return seeds
     return None

@@ -109,6 +109,9 @@ def test_failed_runs_without_data_are_counted_where_they_belong_and_named():
     report = build([*results, gone])
     (section,) = report.sections
     assert sum(len(n.runs) - len(n.good) for n in section.networks) == 1
+    for form in forms(report):
+        flat = " ".join(form.replace("\\_", "_").split())
+        assert "on cifar10, seed 9, failed: out of memory" in flat
     page, text, _ = forms(report)
     assert "1 failed" in page and "out of memory" in page and "1 failed" in text
 

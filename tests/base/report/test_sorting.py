@@ -86,6 +86,22 @@ def test_two_records_of_one_run_are_one_observation_and_the_newest_counts():
     assert "1 older record of the same run was left aside" in notes(section)
 
 
+def test_a_run_that_failed_stands_behind_one_that_ended_however_new_it_is():
+    old, new = {"created": "2025-01-01T00:00:00Z"}, {"created": "2025-02-01T00:00:00Z"}
+    failed = make(status="failed", metrics={}, environment=new)
+    (section,) = sections(make(value=60.0, environment=old), failed)
+    assert section.networks[0].values("success_rate") == [60.0]
+    (section,) = sections(make(value=60.0, environment=old), make(status="diverged", environment=new))
+    assert section.networks[0].values("success_rate") == [], "that a run diverged is a finding"
+
+
+def test_weights_of_different_scales_are_not_repetitions_of_each_other():
+    paper = [make(seed=s, value=80.0, options={"suffix": "" if s == 1228 else f"_s{s}"}) for s in (1228, 1229)]
+    fast = [make(seed=s, value=60.0, options={"suffix": f"_fast_s{s}"}) for s in (1228, 1229)]
+    found = sections(*(r.replace(model="darts") for r in paper + fast))
+    assert {s.setting["suffix"]: s.networks[0].mean("success_rate") for s in found} == {"_fast": 60.0, "none": 80.0}
+
+
 def test_seeds_that_share_their_weights_are_pointed_out():
     shared = [make(seed=seed, weights_sha256="ab" * 32) for seed in (1, 2)]
     own = [make(seed=seed, weights_sha256=f"{seed}" * 64) for seed in (1, 2)]

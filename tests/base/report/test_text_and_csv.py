@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from autovul.base.report import build
 from autovul.base.result import Metric, Result
-from tests.base.report.records import make, study
+from tests.base.report.records import campaign, make, study
 
 
 def rows(*results):
@@ -78,6 +79,24 @@ def test_a_report_from_records_that_were_written_and_read_is_the_same():
     results = study(1)
     again = [Result.from_json(result.to_json()) for result in results]
     assert build(again).html() == build(results).html()
+
+
+def test_latex_and_markdown_are_escaped():
+    evil = "a_b%$&#{}\\\\~^|<b>*`"
+    records = [r.replace(dataset=evil, model=evil if r.model == "darts" else r.model) for r in campaign(2, ["fig2"])]
+    report = build(records)
+    tables, markdown = report.latex(), report.markdown()
+    assert r"a\_b\%\$\&\#\{\}\textbackslash{}" in tables
+    assert tables.count("{table}") == 2 * 3, "all claims, the networks, the controls"
+    bare = re.sub(r"\\[{}]", "", tables)
+    assert bare.count("{") == bare.count("}")
+    for line in tables.split(r"\begin{tabular}{llrr}")[1].splitlines():
+        if line.endswith(r" \\"):
+            assert len(re.findall(r"(?<!\\)&", line)) == 3, line
+    assert "<b>" not in markdown and "&lt;b&gt;" in markdown
+    for line in markdown.splitlines():
+        if line.startswith(("| darts", "| a")):
+            assert len(re.findall(r"(?<!\\)\|", line)) in (5, 7, 9), line
 
 
 def test_importing_the_report_loads_nothing_heavy():

@@ -31,6 +31,15 @@ def test_rank_correlation_covers(networks, correlation):
     assert hits / ROUNDS == pytest.approx(0.95, abs=TOLERANCE)
 
 
+def test_of_few_networks_rank_correlation_is_too_wide_rather_than_too_narrow():
+    rng = np.random.default_rng(5)
+    truth = 6 / np.pi * np.arcsin(0.5 / 2)
+    for networks in (5, 7):
+        pairs = (rng.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], networks).T for _ in range(ROUNDS))
+        found = [rank_correlation(x, y) for x, y in pairs]
+        assert np.mean([each.low <= truth <= each.high for each in found]) > 0.95 - TOLERANCE
+
+
 def test_a_perfect_order_has_an_interval_up_to_one():
     up, down = rank_correlation(range(10), range(10)), rank_correlation(range(10), range(0, -10, -1))
     assert (up.estimate, up.high) == (1, 1) and 0.9 < up.low < 1

@@ -1,0 +1,113 @@
+"""The claims' figures as PNG or PDF files, drawn with matplotlib from the same places as the page's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from autovul.base.atomic import whole_file
+from autovul.base.report import catalogue, claim_figure, figures
+from autovul.base.report.claim_figure import Forest
+from autovul.base.report.figures import Axis, Bar, DotPlot
+
+if TYPE_CHECKING:
+    from autovul.base.report.contents import Contents
+
+COLOURS = {"manual": "#0072b2", "nas": "#c8500a", "mitigated": "#00805c", "yours": "#a23f7d"}
+MARKERS = {"manual": "o", "nas": "D", "mitigated": "^", "yours": "s"}
+OTHER = "#59636e"
+
+
+def write(contents: Contents, folder: Path, kind: Literal["png", "pdf"]) -> list[Path]:
+    """Write two files a claim: its difference, and its networks.
+
+    Args:
+        contents: The report.
+        folder: Made where it is missing.
+        kind: The format, also the files' suffix.
+
+    Returns:
+        The files.
+    """
+    from matplotlib.figure import Figure
+
+    paths = []
+    for name, drawing in _drawings(contents):
+        figure = Figure(figsize=(6.4, 0.9 + drawing.height / 90), layout="constrained")
+        axes = figure.subplots()
+        (_draw_forest if isinstance(drawing, Forest) else _draw_dots)(axes, drawing)
+        axes.set_title(drawing.title, fontsize=10, loc="left")
+        path = folder / f"{name}.{kind}"
+        with whole_file(path) as file:
+            # Without a date, so that the same records give the same file.
+            figure.savefig(file, format=kind, dpi=200, metadata={"CreationDate": None} if kind == "pdf" else None)
+        paths.append(path)
+    return paths
+
+
+def _drawings(contents: Contents) -> Iterator[tuple[str, Any]]:
+    for finding in contents.findings:
+        reading = finding.reading
+        stem = f"{finding.number:02d}_{re.sub(r'[^A-Za-z0-9.-]+', '-', finding.name)}"
+        forest = claim_figure.forest(finding, contents.controls[finding.number])
+        if forest is not None:
+            yield f"{stem}_difference", forest
+        plot = figures.dot_plot(reading.networks, reading.metric, reading.unit, finding.claim.range)
+        if plot is not None:
+            yield f"{stem}_networks", plot
+
+
+def _frame(axes: Any, axis: Axis, height: int, band: tuple[float, float] | None) -> None:
+    axes.set_xlim(0, 100)
+    axes.set_ylim(height, 0)
+    axes.set_xticks([axis.place(tick) for tick in axis.ticks], [axis.label(tick) for tick in axis.ticks], fontsize=8)
+    axes.grid(axis="x", color="#dfe3e8", linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("left", "right", "top"):
+        axes.spines[side].set_visible(False)
+    if band:
+        axes.axvspan(*band, color="#0b5cad", alpha=0.12, linewidth=1.5 if band[0] == band[1] else 0)
+
+
+def _draw_bar(axes: Any, bar: Bar | None, height: float, colour: str) -> None:
+    if bar is not None:
+        style = (0, (1.5, 1.5)) if bar.over_images else "solid"
+        axes.hlines(height, bar.low, bar.high, color=colour, linewidth=1.4, linestyle=style)
+        ends = [end for end, capped in ((bar.low, bar.capped_low), (bar.high, bar.capped_high)) if capped]
+        axes.vlines(ends, height - 4, height + 4, color=colour, linewidth=1.4)
+
+
+def _draw_forest(axes: Any, forest: Forest) -> None:
+    _frame(axes, forest.axis, forest.height, forest.band)
+    axes.axvline(forest.zero, color=OTHER, linewidth=1)
+    middles = [row.top + claim_figure.ROW / 2 for row in forest.rows]
+    axes.set_yticks(middles, [row.label for row in forest.rows], fontsize=8)
+    axes.tick_params(axis="y", length=0)
+    for row, middle in zip(forest.rows, middles, strict=True):
+        colour = {"these": "#0b5cad", "general": "#1b1f24"}.get(row.kind, OTHER)
+        _draw_bar(axes, row.bar, middle, colour)
+        axes.plot(row.place, middle, "o", color=colour, markersize=5)
+
+
+def _draw_dots(axes: Any, plot: DotPlot) -> None:
+    _frame(axes, plot.axis, plot.height, plot.band)
+    places, names = [], []
+    for block in plot.blocks:
+        colour = COLOURS.get(block.group, OTHER)
+        axes.vlines(block.mean, block.top + 10, block.bottom, color=colour, linewidth=1, linestyle="dashed")
+        places.append(block.top + 14)
+        names.append(catalogue.group_title(block.group))
+        for dot in block.dots:
+            _draw_bar(axes, dot.bar, dot.top, colour)
+            axes.plot(dot.seeds, [dot.top] * len(dot.seeds), ".", color=colour, alpha=0.45, markersize=4)
+            axes.plot(dot.place, dot.top, MARKERS.get(block.group, "x"), color=colour, markersize=5)
+            places.append(dot.top)
+            names.append(dot.name)
+    labels = axes.set_yticks(places, names, fontsize=7)
+    axes.tick_params(axis="y", length=0)
+    heads = {catalogue.group_title(block.group) for block in plot.blocks}
+    for label, name in zip(labels, names, strict=True):
+        if name in heads:
+            label.label1.set_fontweight("bold")

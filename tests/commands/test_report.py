@@ -1,0 +1,61 @@
+"""``autovul report``: from nothing, from records, with experiments of one's own, as LaTeX and as figure files."""
+
+from __future__ import annotations
+
+import pytest
+
+from autovul.report import main
+from tests.base.report.records import campaign
+
+OWN = """
+title: My attack
+command: adv_attack
+networks: [nas, manual]
+options: {attack: pgd}
+claims:
+  mine:
+    says: searched networks fall more often to me
+    metric: targeted_success_rate
+    first: [nas]
+    second: [manual]
+    expected: 9
+    tolerance: 3
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def test_before_the_first_run_the_page_says_what_to_run(folder, capsys):
+    assert main([]) == 0
+    assert "autovul reproduce fig2" in (folder / "data/report/report.html").read_text(encoding="utf-8")
+    assert "No result was found" in capsys.readouterr().out
+    assert sorted(path.name for path in (folder / "data/report").iterdir()) == [
+        *("claims.csv", "report.csv", "report.html", "report.md", "report.txt")
+    ]
+
+
+def test_experiments_of_ones_own_latex_and_figures(folder, capsys):
+    for result in campaign(2, ["fig2"]):
+        result.write(folder / "data/result")
+    (folder / "own.yaml").write_text(OWN, encoding="utf-8")
+    assert main(["--experiments", "own.yaml", "--latex", "--figures", "pdf"]) == 0
+    assert "Claim mine: direction holds" in capsys.readouterr().out
+    report = folder / "data/report"
+    tables = (report / "claims.tex").read_text(encoding="utf-8")
+    assert "mine & cifar10" in tables
+    assert [path.name for path in sorted((report / "figures").iterdir())] == [
+        *("01_fig2_difference.pdf", "01_fig2_networks.pdf", "02_mine_difference.pdf", "02_mine_networks.pdf")
+    ]
+    assert all(path.read_bytes().startswith(b"%PDF") for path in (report / "figures").iterdir())
+
+
+def test_an_experiment_that_is_none_ends_in_one_line(folder, capsys):
+    (folder / "own.yaml").write_text(OWN.replace("title:", "titel:"), encoding="utf-8")
+    assert main(["--experiments", "own.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert "own.yaml" in error and "titel" in error and "Traceback" not in error
