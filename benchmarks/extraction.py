@@ -25,10 +25,10 @@ BATCH, LR = 96, 0.025
 
 
 def random_dataset(count: int) -> ImageDataset:
-    """Random images; a few to validate on."""
-    images = torch.randint(256, (count + 10, 3, 32, 32), dtype=torch.uint8)
-    labels = torch.randint(10, (count + 10,))
-    train, valid = ImageSplit(images[10:], labels[10:]), ImageSplit(images[:10], labels[:10])
+    """Random images; a single one to validate on, which ART does not do."""
+    images = torch.randint(256, (count + 1, 3, 32, 32), dtype=torch.uint8)
+    labels = torch.randint(10, (count + 1,))
+    train, valid = ImageSplit(images[1:], labels[1:]), ImageSplit(images[:1], labels[:1])
     classes = [str(number) for number in range(10)]
     return ImageDataset("random", classes, train, valid, (0.5,) * 3, (0.25,) * 3)
 

@@ -74,7 +74,9 @@ class Trainer:
         self.options, self.seed = options, seed
         self.device = torch.device(device)
         self.state_path, self.log_path = state_path, log_path
-        self.step = step or functools.partial(cross_entropy_step, auxiliary_weight=auxiliary_weight)
+        self.step = step or functools.partial(
+            cross_entropy_step, auxiliary_weight=auxiliary_weight, label_smoothing=options.label_smoothing
+        )
         self.identity = dict(identity or {})
         self.progress = progress or Progress()
 

@@ -46,12 +46,12 @@ class AdversarialTrainingOptions(Options):
 
 
 def adversarial(
-    options: AdversarialTrainingOptions, batches: Batches, auxiliary_weight: float = 0.4
+    options: AdversarialTrainingOptions, batches: Batches, auxiliary_weight: float = 0.4, label_smoothing: float = 0.0
 ) -> tuple[Step, Batches]:
     """The trainer's step and batches for a form of adversarial training; without one, the plain ones."""
 
     def plain(model: nn.Module, x: Tensor, y: Any) -> tuple[Tensor, Tensor]:
-        return cross_entropy_step(model, x, y, auxiliary_weight)
+        return cross_entropy_step(model, x, y, auxiliary_weight, label_smoothing)
 
     match options.adv_train:
         case "pgd":

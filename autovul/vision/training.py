@@ -33,7 +33,7 @@ def train(model: nn.Module, dataset: ImageDataset, settings: Settings, device: t
     log = Path(options.log_dir, "image", dataset.name, weights.with_suffix(".jsonl").name)
     adversary = settings.adversary.in_pixel_units()
     augmented = dataset.train_batches(data.batch_size, device, seed, dataset.augmentation(data))
-    step, batches = adversarial(adversary, augmented, settings.model.auxiliary_weight)
+    step, batches = adversarial(adversary, augmented, settings.model.auxiliary_weight, options.label_smoothing)
     valid = dataset.valid_batches(data.valid_batch_size, device)
     trainer = Trainer(
         options,

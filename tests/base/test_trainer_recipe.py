@@ -88,6 +88,8 @@ def test_training_equals_torchs_own_parts_to_the_bit() -> None:
         {"grad_clip": None},
         {"grad_clip": 0.1},
         {"OptimType": "Adam", "lr": 0.01},
+        {"lr_scheduler": False, "one_cycle": 0.3},
+        {"label_smoothing": 0.1},
     ],
 )
 def test_every_option_of_the_recipe_counts(change: dict[str, Any]) -> None:
@@ -109,6 +111,37 @@ def test_cosine_against_its_formula_and_constant_rate() -> None:
     assert learning_rate(with_changes(lr_scheduler=False, lr=0.2), 4) == 0.2
     history = quiet_trainer().fit(tiny_net(), Points())
     assert [record.lr for record in history.records[1:]] == [learning_rate(OPTIONS, epoch) for epoch in range(5)]
+
+
+def test_one_cycle_rises_in_a_line_and_falls_along_a_cosine() -> None:
+    options = with_changes(epoch=10, lr=0.4, lr_scheduler=False, one_cycle=0.2)
+    rates = [learning_rate(options, epoch, part) for epoch in range(10) for part in (0.0, 0.5)]
+    assert rates[:5] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
+    assert rates[4:] == pytest.approx([0.2 * (1 + math.cos(math.pi * step / 16)) for step in range(16)])
+    assert learning_rate(options, 9, 1.0) == pytest.approx(0.0)
+
+
+def test_one_cycle_changes_the_rate_at_every_step() -> None:
+    rates = []
+
+    class Watched(torch.optim.SGD):
+        def step(self, closure: Any = None) -> None:
+            rates.append(self.param_groups[0]["lr"])
+
+    options = with_changes(lr_scheduler=False, one_cycle=0.25)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(OPTIMISERS._entries, "SGD", Watched)
+        quiet_trainer(options).fit(tiny_net(), Points())
+    steps = len(Points())
+    assert rates == [learning_rate(options, e, (s + 0.5) / steps) for e in range(options.epoch) for s in range(steps)]
+    assert min(rates) > 0 and len({*rates}) > 10
+
+
+def test_smoothed_labels_are_probabilities() -> None:
+    model, (x, y) = tiny_net().eval(), next(Points().epoch(0))
+    smoothed = 0.9 * F.one_hot(y, 3) + 0.1 / 3
+    found = cross_entropy_step(model, x, y, label_smoothing=0.1)[0]
+    torch.testing.assert_close(found, cross_entropy_step(model, x, smoothed)[0])
 
 
 def test_it_learns_and_leaves_evaluation_mode() -> None:
@@ -279,6 +312,7 @@ def test_every_optimiser_trains_or_says_why_not(name: str) -> None:
         ({"OptimType": "LBFGS"}, "LBFGS"),
         ({"nesterov": True, "momentum": 0.0}, "nesterov needs a momentum"),
         ({"amp": True, "precision": "fp16"}, "amp means precision auto"),
+        ({"lr_scheduler": True, "one_cycle": 0.3}, "two courses of the learning rate"),
         ({"lr": 0.0}, "lr"),
         ({"grad_clip": 0.0}, "grad_clip"),
         ({"parameters": "head"}, "parameters"),

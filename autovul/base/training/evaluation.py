@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
@@ -50,17 +51,22 @@ def count_correct(logits: Tensor, labels: Tensor) -> Tensor:
     return logits.argmax(dim=1).eq(classes).sum()
 
 
-def cross_entropy_step(model: nn.Module, x: Tensor, y: Any, auxiliary_weight: float = 0.4) -> tuple[Tensor, Tensor]:
+def cross_entropy_step(
+    model: nn.Module, x: Tensor, y: Any, auxiliary_weight: float = 0.4, label_smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
     """Cross entropy: ``−log softmax(logits)[y]``, or ``−Σ y log softmax(logits)`` for probabilities; batch mean.
+
+    With ``label_smoothing`` s, a label counts as probabilities ``(1 − s) · y + s / classes``.
 
     A model with an auxiliary head gives ``(logits, auxiliary_logits)`` in training mode; the loss is then
     ``CE(logits) + auxiliary_weight · CE(auxiliary_logits)``.
     """
     labels, output = labels_of(y), model(x)
+    loss = functools.partial(F.cross_entropy, target=labels, label_smoothing=label_smoothing)
     if isinstance(output, Tensor):
-        return F.cross_entropy(output, labels), output
+        return loss(output), output
     logits, auxiliary = output
-    return F.cross_entropy(logits, labels) + auxiliary_weight * F.cross_entropy(auxiliary, labels), logits
+    return loss(logits) + auxiliary_weight * loss(auxiliary), logits
 
 
 def evaluate(model: nn.Module, batches: Batches, *, precision: str = "fp32") -> Evaluation:

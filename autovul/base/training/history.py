@@ -32,7 +32,7 @@ class EpochRecord:
 
     Args:
         epoch: From 1.
-        lr: Learning rate during the epoch.
+        lr: Learning rate at the epoch's beginning.
         train_loss: Mean loss over the epoch, as the weights moved, nats.
         train_accuracy: Accuracy over the epoch, as the weights moved, 0 … 1.
         samples_per_second: Training samples a second, validation not counted.

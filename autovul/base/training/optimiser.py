@@ -60,13 +60,29 @@ def build_optimiser(options: TrainingOptions, parameters: Iterable[nn.Parameter]
         raise UserError(f"{options.OptimType} cannot train this model: {error}") from error
 
 
-def learning_rate(options: TrainingOptions, epoch: int) -> float:
-    """The learning rate during an epoch: ``lr``, or ``lr / 2 · (1 + cos(π · epoch / epochs))``.
+def learning_rate(options: TrainingOptions, epoch: int, part: float = 0.0) -> float:
+    r"""The learning rate at a moment of the training.
+
+    .. math:: \frac{lr}{2} \Bigl(1 + \cos \frac{\pi e}{E}\Bigr)
+              \quad\text{or, with } t = \frac{e + p}{E} \text{ and the share } w,\quad
+              lr \cdot \frac{t}{w} \;(t < w), \quad
+              \frac{lr}{2} \Bigl(1 + \cos \frac{\pi (t - w)}{1 - w}\Bigr) \;(t \ge w)
+
+    or ``lr`` throughout.
 
     Args:
-        options: ``lr``, ``lr_scheduler`` and the number of epochs.
-        epoch: Epochs already done, from 0.
+        options: ``lr``, the number of epochs E, and ``lr_scheduler`` or ``one_cycle`` w.
+        epoch: e, epochs already done, from 0.
+        part: p, the part of the next epoch that is done, from 0 to 1; for ``one_cycle`` alone.
+
+    Source: of one cycle, Smith and Topin, Super-Convergence (arXiv 1708.07120), with a cosine for the way down and
+    constant momentum.
     """
+    if options.one_cycle is not None:
+        done, rise = (epoch + part) / options.epoch, options.one_cycle
+        if done < rise:
+            return options.lr * done / rise
+        return options.lr / 2 * (1 + math.cos(math.pi * (done - rise) / (1 - rise)))
     if not options.lr_scheduler:
         return options.lr
     return options.lr / 2 * (1 + math.cos(math.pi * epoch / options.epoch))

@@ -21,6 +21,16 @@ class TrainingOptions(Options):
     weight_decay: float = option(5e-4, "Weight decay, on every parameter, batch norm and biases included.", ge=0)
     nesterov: bool = option(False, "Nesterov's form of momentum.")
     lr_scheduler: bool = option(False, "Let the learning rate fall to 0 along a half cosine, one step an epoch.")
+    one_cycle: float | None = option(
+        None,
+        "In place of lr_scheduler, step by step: let the learning rate rise from 0 to lr over this share of the "
+        "training, then fall to 0 along a half cosine.",
+        gt=0,
+        lt=1,
+    )
+    label_smoothing: float = option(
+        0.0, "Share of a label that is spread evenly over all classes, where the loss is cross entropy.", ge=0, lt=1
+    )
     grad_clip: float | None = option(None, "Clip the gradient to this L2 norm; none: no clipping.", gt=0)
     microbatch: int | None = option(
         None,
@@ -59,6 +69,8 @@ class TrainingOptions(Options):
     def _consistent(self) -> TrainingOptions:
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs a momentum above 0")
+        if self.one_cycle is not None and self.lr_scheduler:
+            raise ValueError("one_cycle and lr_scheduler are two courses of the learning rate: give one of them")
         if self.amp and self.precision in {"bf16", "fp16"}:
             raise ValueError(f"amp means precision auto, but precision is {self.precision!r}: give one of the two")
         return self

@@ -102,12 +102,13 @@ class TrainingRun:
 
     def _train_epoch(self) -> None:
         state, title = self.state, f"epoch {self.state.epoch + 1}/{self.options.epoch}"
-        for group in state.optimiser.param_groups:
-            group["lr"] = learning_rate(self.options, state.epoch)
         self.part.train()
         self.clock = time.monotonic()
         batches = self.train.epoch(state.epoch, state.step) if state.step < len(self.train) else ()
         for x, y in batches:
+            for group in state.optimiser.param_groups:
+                # One cycle is taken at the middle of its step: neither the first nor the last has the rate 0.
+                group["lr"] = learning_rate(self.options, state.epoch, (state.step + 0.5) / len(self.train))
             self._train_step(_to(x, self.device), _to(y, self.device))
             state.step += 1
             if state.step % self.steps_between_reads == 0:

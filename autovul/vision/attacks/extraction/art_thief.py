@@ -17,7 +17,16 @@ from autovul.vision.attacks.base import Setup, device_of
 from autovul.vision.attacks.extraction.transfer_set import TransferSet
 from autovul.vision.datasets import ImageDataset, to_pixels
 
-UNSUPPORTED = ("lr_scheduler", "grad_clip", "amp", "microbatch", "resume", "tensorboard")
+UNSUPPORTED = (
+    "lr_scheduler",
+    "one_cycle",
+    "label_smoothing",
+    "grad_clip",
+    "amp",
+    "microbatch",
+    "resume",
+    "tensorboard",
+)
 
 
 def train_thief(
