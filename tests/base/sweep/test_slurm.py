@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -12,12 +13,12 @@ import pytest
 
 from autovul.base.errors import UsageError, UserError
 from autovul.base.sweep import lock
-from autovul.base.sweep.launchers import slurm, slurm_queue
+from autovul.base.sweep.launchers import elsewhere, slurm, slurm_queue
 from autovul.base.sweep.launchers.choice import choose
 from autovul.base.sweep.launchers.slurm import SlurmLauncher
 from autovul.base.sweep.launchers.slurm_job import Job, read_answer
 from autovul.base.sweep.options import MachineOptions
-from autovul.base.sweep.task import BUSY, LOST, Task
+from autovul.base.sweep.task import BUSY, LOST, Outcome, Task
 
 pytest.importorskip("submitit")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Slurm's machines run Linux")
@@ -277,6 +278,27 @@ def test_a_requeued_job_leaves_no_outcome_and_comes_back_as_itself(task, tmp_pat
     outcome = read_answer(tmp_path / "answer")
     assert outcome is not None and (outcome.key, outcome.status) == ("a", 0)
     assert re.search(r"autovul \d", (tmp_path / "logs" / "a").read_text())
+
+
+@pytest.mark.parametrize("state,comes_back", [("RUNNING", True), ("COMPLETING", False), ("CANCELLED", False)])
+def test_a_job_told_to_leave_comes_back_unless_cancelled(queue, task, tmp_path, monkeypatch, state, comes_back):
+    (tmp_path / "states").write_text(f"{state}\n")
+    queue._script("scontrol", f'echo "$@" > {tmp_path}/requeued')
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setattr(elsewhere, "run", lambda task: os.kill(os.getpid(), signal.SIGTERM))
+    former = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as left:
+            Job(task("a"), tmp_path / "answer")()
+        assert left.value.code == 143
+        monkeypatch.setattr(elsewhere, "run", lambda task: Outcome("a", left.value.code))
+        with pytest.raises(SystemExit):
+            Job(task("a"), tmp_path / "answer")()
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    assert read_answer(tmp_path / "answer") is None
+    assert (tmp_path / "requeued").exists() == comes_back
+    assert not comes_back or (tmp_path / "requeued").read_text() == "requeue 7\n"
 
 
 def test_a_job_waits_until_a_dead_one_s_lock_is_stale(task, tmp_path, monkeypatch):

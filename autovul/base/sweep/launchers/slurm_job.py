@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from autovul.base.atomic import whole_file
 from autovul.base.sweep import lock
-from autovul.base.sweep.launchers import elsewhere
+from autovul.base.sweep.launchers import elsewhere, slurm_queue
 from autovul.base.sweep.task import BUSY, Outcome, Task
 
 STOPPED = (130, 143)  # statuses of a command that a signal stopped
@@ -33,10 +35,13 @@ class Job:
         self._requeued = False
 
     def __call__(self) -> None:
-        # submitit ignores this signal; but a command that cannot save anything may as well leave at once.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # submitit ignores this signal, with which Slurm announces a preemption. Training takes it over, to save first.
+        signal.signal(signal.SIGTERM, _leave)
         outcome = self._run()
-        if self._requeued or outcome.status in STOPPED:
+        if outcome.status in STOPPED and not self._requeued:
+            # To Slurm, a job that ends within its time of grace has simply ended: it would not come back.
+            slurm_queue.requeue_if_running(os.environ.get("SLURM_JOB_ID", ""))
+        if outcome.status in STOPPED or self._requeued:
             raise SystemExit(outcome.status)
         with whole_file(self.answer) as file:
             file.write(json.dumps(dataclasses.asdict(outcome)).encode())
@@ -56,6 +61,10 @@ class Job:
         while (outcome := elsewhere.run(self.task)).status == BUSY and time.monotonic() < end:
             time.sleep(lock.BEAT)
         return outcome
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def read_answer(path: Path) -> Outcome | None:

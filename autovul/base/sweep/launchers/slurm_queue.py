@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -66,6 +67,13 @@ def cancel(jobs: Collection[str]) -> None:
     """Cancel jobs, those that have ended already included."""
     if jobs:
         _ask("scancel", "--quiet", *jobs)
+
+
+def requeue_if_running(job: str) -> None:
+    """Put a job that is about to leave its node back into the queue; not one that somebody has cancelled."""
+    with contextlib.suppress(UserError):
+        if job and _ask("squeue", "-h", "-j", job, "-o", "%T") == ["RUNNING"]:
+            _ask("scontrol", "requeue", job)
 
 
 def _ask(*command: str) -> list[str]:
