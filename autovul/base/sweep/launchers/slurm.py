@@ -118,8 +118,9 @@ class SlurmLauncher:
             return
         slurm_queue.cancel(jobs)
         end = time.monotonic() + GRACE
-        while time.monotonic() < end and jobs.intersection(slurm_queue.active()):
-            time.sleep(1)
+        with contextlib.suppress(UserError):  # nothing left to wait for that can be seen
+            while time.monotonic() < end and jobs.intersection(slurm_queue.active()):
+                time.sleep(1)
 
     def _submit(self, tasks: Sequence[Task]) -> None:
         before = [self._submitted[key].job for key in tasks[0].after if key in self._submitted]
