@@ -17,7 +17,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Plan, run what is missing, say what failed, and make the report."""
     arguments = sys.argv[1:] if argv is None else argv
     own, passed = split(arguments, commands.flags_of("reproduce"), commands.known_options())
-    return reproduce(commands.read("reproduce", own).sweep, passed, Planning())
+    settings = commands.read("reproduce", own)
+    return reproduce(settings.sweep, settings.machines, passed, Planning())
 
 
 if __name__ == "__main__":

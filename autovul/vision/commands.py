@@ -12,7 +12,7 @@ from autovul.base.environ import EnvironmentOptions
 from autovul.base.options import Options, option
 from autovul.base.settings.command import builtin
 from autovul.base.settings.flags import spelling
-from autovul.base.sweep.options import SweepOptions
+from autovul.base.sweep.options import MachineOptions, SweepOptions
 from autovul.base.training.options import TrainingOptions
 from autovul.vision import attacks, datasets
 from autovul.vision.adversarial_training import AdversarialTrainingOptions
@@ -154,11 +154,12 @@ COMMANDS = (
         "reproduce",
         "Run every experiment of the paper that has no result yet, and report. Takes options of the other commands as "
         "well, and passes them on to those that have them.",
-        {"sweep": SweepOptions},
+        {"sweep": SweepOptions, "machines": MachineOptions},
         examples=(
             "autovul reproduce --scale smoke",
             "autovul reproduce fig2 fig12 --scale fast --seeds 5 --dry_run",
             "autovul reproduce --scale smoke --models drnas,resnet18_comp,my_networks:build",
+            "autovul reproduce --scale fast --launcher ray --address head:6379",
             "autovul reproduce fig2 --pgd_eps 4 --data_dir /data --result_dir other",
         ),
     ),

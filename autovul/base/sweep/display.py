@@ -61,8 +61,9 @@ class Display:
 def status_line(sweep: Sweep, expected: Callable[[Run], float | None]) -> str:
     """Runs done, running, failed, and the time left."""
     done = len(sweep.in_state("ok", "diverged"))
-    running, failed = sweep.in_state("running"), len(sweep.in_state("failed", "skipped"))
-    seconds = sweep.launcher.running()
+    failed = len(sweep.in_state("failed", "skipped"))
+    seconds = sweep.launcher.running()  # what a launcher holds may still wait for its turn
+    running = [each for each in sweep.in_state("running") if each.run.key in seconds]
     names = ", ".join(f"{each.run.name} {clock(seconds.get(each.run.key, 0))}" for each in running[:2])
     more = f" and {len(running) - 2} more" if len(running) > 2 else ""
     left = [each.run for each in sweep.in_state("waiting", "running", "elsewhere")]

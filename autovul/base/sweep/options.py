@@ -8,7 +8,7 @@ from autovul.base.options import Options, option
 
 
 class SweepOptions(Options):
-    """Which experiments run, at which scale, and where."""
+    """Which experiments run, and at which scale."""
 
     experiments: tuple[str, ...] = option(
         (),
@@ -26,14 +26,41 @@ class SweepOptions(Options):
         False, "Train nothing: measure the weights that lie in the model folder, the same for every seed."
     )
     dry_run: bool = option(False, "Show the plan, its estimated time and the exact commands, and run nothing.")
-    jobs: int | None = option(
-        None, "Runs at once: on each GPU (none: 1), or where there is none on this machine (none: one a core).", ge=1
-    )
-    threads: int = option(1, "Threads of each run on a CPU; results differ by rounding with another number.", ge=1)
     retries: int = option(1, "How often a run that failed is tried again.", ge=0)
     time_limit: float | None = option(
         None, "Stop after so long; the same command goes on from there.", gt=0, unit="minutes"
     )
-    launcher: Literal["local"] = option("local", "Where runs go: this machine.")
     no_report: bool = option(False, "Leave the report as it is; else it is made anew at the end.")
     report_dir: str = option("./data/report", "Folder of the report.", min_length=1)
+
+
+class MachineOptions(Options):
+    """Where runs go, and what each gets there."""
+
+    launcher: Literal["local", "ray", "slurm"] = option(
+        "local", "Where runs go: this machine, a Ray cluster, or the queue of Slurm."
+    )
+    jobs: int | None = option(
+        None,
+        "Runs at once. On this machine: on each GPU (none: 1), or where there is none altogether (none: one a core). "
+        "On Ray: altogether; on Slurm: of one array (none: as many as fit).",
+        ge=1,
+    )
+    threads: int = option(1, "Threads of each run on a CPU; results differ by rounding with another number.", ge=1)
+    gpus: float | None = option(
+        None, "GPUs of each run on a cluster, for Ray also a share such as 0.25; none: 1 where it has any.", ge=0
+    )
+    address: str = option(
+        "auto", "Ray's cluster: HOST:PORT, ray://HOST:PORT, or auto: the one that runs on this machine.", min_length=1
+    )
+    slurm_partition: str | None = option(None, "Slurm's partition; none: its default.", min_length=1)
+    slurm_time: float = option(
+        720.0, "Time limit of a Slurm job; training that reaches it goes on in a new one.", gt=0, unit="minutes"
+    )
+    slurm_memory: float | None = option(None, "Memory of a Slurm job; none: the partition's default.", gt=0, unit="GB")
+    slurm_options: tuple[str, ...] = option(
+        (), "Further options of sbatch, without the dashes before them: account=mine,exclude=node7."
+    )
+    slurm_keep: bool = option(
+        False, "Leave jobs in Slurm's queue when the sweep is stopped; the same command later follows them."
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import time
@@ -13,21 +12,23 @@ from typing import Any
 from autovul.base.errors import Interrupted
 from autovul.base.experiments import load_experiments, load_scale
 from autovul.base.sweep.display import Display, time_left
+from autovul.base.sweep.launchers.choice import choose
 from autovul.base.sweep.launchers.local import LocalLauncher
 from autovul.base.sweep.ledger import Ledger
-from autovul.base.sweep.options import SweepOptions
+from autovul.base.sweep.options import MachineOptions, SweepOptions
 from autovul.base.sweep.plan import Catalogue, Planner, Run, Wish
 from autovul.base.sweep.sweep import Sweep
-from autovul.base.sweep.task import Launcher, Task
+from autovul.base.sweep.task import Task
 
 SHOWN = 20  # as many failures are told at the end
 
 
-def reproduce(options: SweepOptions, passed: Mapping[str, Any], catalogue: Catalogue) -> int:
+def reproduce(options: SweepOptions, machines: MachineOptions, passed: Mapping[str, Any], catalogue: Catalogue) -> int:
     """Run what is missing of the experiments that were asked for.
 
     Args:
         options: The sweep's own options.
+        machines: Where runs go.
         passed: Options for the commands that have them.
         catalogue: Knows networks and commands.
 
@@ -36,7 +37,7 @@ def reproduce(options: SweepOptions, passed: Mapping[str, Any], catalogue: Catal
     """
     runs, names = _plan(options, passed, catalogue)
     ledger = Ledger(Path(runs[0].settings.environment.result_dir), catalogue)
-    launcher = _launcher(options, runs)
+    launcher, gpus = choose(machines, runs[0].settings.environment.device, ledger.result_dir.absolute() / ".sweep")
     display = Display(ledger.seconds)
     sweep = Sweep(
         runs,
@@ -44,8 +45,8 @@ def reproduce(options: SweepOptions, passed: Mapping[str, Any], catalogue: Catal
         launcher,
         display,
         log_dir=Path("data", "log", "sweep"),
-        threads=options.threads,
-        gpus=_gpus_a_run(options, runs),
+        threads=machines.threads,
+        gpus=gpus,
         retries=options.retries,
         deadline=time.monotonic() + 60 * options.time_limit if options.time_limit else None,
     )
@@ -79,30 +80,6 @@ def _plan(options: SweepOptions, passed: Mapping[str, Any], catalogue: Catalogue
     )
     runs = Planner(experiments, catalogue).plan(wish)
     return runs, list(dict.fromkeys(name for run in runs for name in run.experiments))
-
-
-def _launcher(options: SweepOptions, runs: Sequence[Run]) -> Launcher:
-    gpus = _gpus(runs)
-    if gpus:
-        return LocalLauncher([gpu for gpu in range(gpus) for _ in range(options.jobs or 1)])
-    return LocalLauncher([None] * (options.jobs or max(1, _cores() // options.threads)))
-
-
-def _gpus(runs: Sequence[Run]) -> int:
-    """How many GPUs the runs may use: none where they are told to use the CPU."""
-    import torch
-
-    return 0 if runs[0].settings.environment.device == "cpu" else torch.cuda.device_count()
-
-
-def _gpus_a_run(options: SweepOptions, runs: Sequence[Run]) -> float:
-    return 1 / (options.jobs or 1) if _gpus(runs) else 0
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _missing(sweep: Sweep) -> list[Run]:

@@ -135,13 +135,14 @@ class Sweep:
 
     def _next(self) -> list[Task]:
         tasks: list[Task] = []
-        room = self.launcher.capacity - len(self.in_state("running"))
+        ahead = self.launcher.plans_ahead
+        room = len(self.runs) if ahead else self.launcher.capacity - len(self.in_state("running"))
         for each in self.in_state("waiting"):
             if len(tasks) >= room:
                 break
             afters = [self.progress[key] for key in each.run.after]
             ready = all(first.state in FINAL for first in afters)
-            if not (ready or self.launcher.plans_ahead):
+            if not (ready or (ahead and all(first.state in {"running", *FINAL} for first in afters))):
                 continue
             # Its victim may be the very one that an older record is about.
             if ready and not each.needed and (status := self.ledger.status(each.run)):

@@ -59,14 +59,16 @@ class Launcher(Protocol):
     """Runs tasks somewhere.
 
     Attributes:
-        capacity: How many tasks it takes at once.
         plans_ahead: Whether it takes tasks whose ``after`` are not done yet, and waits for them by itself.
         place: Where it runs them, in words, for the head of the progress.
     """
 
-    capacity: int
     plans_ahead: bool
     place: str
+
+    @property
+    def capacity(self) -> int:
+        """How many tasks run at once; it may change."""
 
     def start(self, tasks: Sequence[Task]) -> None:
         """Take tasks; they run as soon as there is room."""
