@@ -17,6 +17,7 @@ class Scale(Options):
         suffix: What follows the names of weights, so that scales do not overwrite each other's.
         networks: Networks and groups that take part, of those that an experiment names; none: all.
         manual, cells: Options of the manual networks, and of the searched and mitigated ones.
+        by_network: Further options of single networks.
         options: By command: in place of, and beside, an experiment's schedule.
         grids: By experiment: in place of single entries of its grid.
     """
@@ -29,6 +30,7 @@ class Scale(Options):
     networks: tuple[Name, ...] = option((), "Networks and groups that take part; none: all.")
     manual: dict[str, Scalar] = option({}, "Options of manual networks.")
     cells: dict[str, Scalar] = option({}, "Options of searched and mitigated networks.")
+    by_network: dict[str, dict[str, Scalar]] = option({}, "Further options of single networks.")
     options: dict[str, dict[str, Value]] = option({}, "By command, in place of an experiment's schedule.")
     grids: dict[str, dict[str, Values]] = option({}, "By experiment, in place of entries of its grid.")
 
@@ -51,6 +53,7 @@ class Scale(Options):
             update={"schedule": {**experiment.schedule, **changes}, "grid": {**experiment.grid, **grid}}
         )
 
-    def network_options(self, group: str) -> dict[str, Scalar]:
-        """The options of a network of a group; one of the user's own takes none."""
-        return {"manual": self.manual, "nas": self.cells, "mitigated": self.cells}.get(group, {})
+    def network_options(self, name: str, group: str) -> dict[str, Scalar]:
+        """The options of a network; one of the user's own takes none but those under its name."""
+        of_group = {"manual": self.manual, "nas": self.cells, "mitigated": self.cells}.get(group, {})
+        return {**of_group, **self.by_network.get(name, {})}

@@ -139,12 +139,12 @@ class Planner:
         command = PUBLISHED if wish.published and experiment.command == "train" else experiment.command
         after = tuple(key for before in experiment.after for key in firsts.get(before, ()))
         for cell in _cells(self._grid(experiment, wish)):
-            options = self._options(experiment, wish, command, group, cell)
+            options = self._options(experiment, wish, command, network, cell)
             argv = (command, f"--model={name}", f"--seed={seed}", *([f"--suffix={suffix}"] if suffix else []))
             argv += tuple(self._flags(options))
             # Networks of a group take the same options: the arguments are read and checked once for all of them.
-            of_group = name if group == "yours" else group
-            template = (experiment.name, of_group, tuple(cell.items()))
+            alike = name if group == "yours" or name in wish.scale.by_network else group
+            template = (experiment.name, alike, tuple(cell.items()))
             if template not in templates:
                 templates[template] = self.catalogue.subject(argv)
             subject, settings = templates[template]
@@ -152,12 +152,14 @@ class Planner:
             words = [experiment.name, subject.model, f"s{seed}", *(f"{key}={value}" for key, value in cell.items())]
             yield Run(" ".join(words), (), argv, subject, after, settings)
 
-    def _options(self, experiment: Experiment, wish: Wish, command: str, group: str, cell: Options) -> dict[str, Any]:
+    def _options(
+        self, experiment: Experiment, wish: Wish, command: str, network: tuple[str, str], cell: Options
+    ) -> dict[str, Any]:
         schedule = experiment.schedule if command == experiment.command else {}
         given = {name: value for name, value in (wish.options or {}).items() if self._takes(command, experiment, name)}
         options = {
             "dataset": wish.scale.dataset,
-            **wish.scale.network_options(group),
+            **wish.scale.network_options(*network),
             **schedule,
             **experiment.options,
             **cell,
