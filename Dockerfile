@@ -1,6 +1,6 @@
 # docker build -t autovul .                  for machines with NVIDIA GPUs: docker run --gpus all … autovul reproduce
 # docker build -t autovul:cpu --target cpu . for machines without
-# Results, weights and data live in the folder that is mounted at /work; see docs/machines.md.
+# Results, weights and data live in the folder that is mounted at /autovul; see docs/machines.md.
 ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim AS wheel
@@ -29,11 +29,11 @@ LABEL org.opencontainers.image.title="autovul" \
       org.opencontainers.image.revision="${REVISION}"
 # Whoever --user says has a home to write to.
 RUN useradd --create-home --uid 1000 autovul \
-    && mkdir /work \
-    && chown autovul: /work \
+    && mkdir /autovul \
+    && chown autovul: /autovul \
     && chmod 777 /home/autovul
 ENV HOME=/home/autovul PATH=/opt/autovul/bin:$PATH PYTHONUNBUFFERED=1
-WORKDIR /work
+WORKDIR /autovul
 USER autovul
 ENTRYPOINT ["autovul"]
 CMD ["--help"]
