@@ -119,8 +119,9 @@ def finish(processes: list[subprocess.Popen[str]], seconds: float) -> list[str]:
     return outputs
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_and_resume(tmp_path: Path) -> None:
-    finish(start(["-m", "tests.base.tiny_team", str(tmp_path)], 2, ROOT), 120)
+    finish(start(["-m", "tests.base.tiny_team", str(tmp_path)], 2, ROOT), 900)
     alone = plain_net()
     quiet_trainer().fit(alone, Points(count=9), Points(seed=5))
     assert_close(alone, load_state(tmp_path / "plain.pth"))
@@ -133,8 +134,8 @@ def test_two_processes_train_as_one_and_resume(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_command_in_two_processes(tmp_path: Path) -> None:
     options = "-d digits -m darts --layers 2 --init_channels 4 --epoch 2 --lr_scheduler --no-tqdm --device cpu"
-    outputs = finish(start(["-m", "autovul.train", *options.split()], 2, tmp_path), 300)
+    outputs = finish(start(["-m", "autovul.train", *options.split()], 2, tmp_path), 900)
     assert "valid_accuracy" in outputs[0] or "valid accuracy" in outputs[0]
     assert len([*tmp_path.rglob("*.json")]) == 1 and len([*tmp_path.rglob("darts.pth")]) == 1
-    again = finish(start(["-m", "autovul.train", *options.split(), "--resume"], 2, tmp_path), 300)
+    again = finish(start(["-m", "autovul.train", *options.split(), "--resume"], 2, tmp_path), 900)
     assert "finished already" in again[0] and "finished already" not in again[1]
