@@ -20,6 +20,12 @@ SCHEMA_VERSION = 1
 # Options that change how a run is watched or where it writes, and nothing of what it finds.
 _OUTPUT = ("color", "log_dir", "result_dir", "save", "tensorboard", "tqdm", "verbose")
 NOT_IDENTITY = frozenset([*_OUTPUT, "download", "num_workers", "resume", "resume_changed"])
+# What a run may differ in without measuring anything else.
+BOOKKEEPING = NOT_IDENTITY | {
+    *("seed", "device", "benchmark", "deterministic", "config", "command", "experiment", "suffix"),
+    *("dataset", "model", "model_arch", "model_path", "data_dir", "data_path", "model_dir", "attack_dir"),
+    *("valid_batch_size", "test_batch_size", "validate_interval"),
+}
 Status = Literal["ok", "diverged", "failed"]
 # Raised by hand when the meaning of an experiment's records changes, so that older ones count as not there; 1 unless
 # it stands here.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autovul.base.result import NOT_IDENTITY
-
 
 @dataclass(frozen=True)
 class MetricInfo:
@@ -114,13 +112,6 @@ METRICS = {
 GROUPS = {"manual": "Manual", "nas": "NAS", "mitigated": "Mitigated", "yours": "Yours"}
 
 COMPARISONS = (("nas", "manual"), ("mitigated", "nas"), ("yours", "manual"), ("yours", "nas"))
-
-# What a run may differ in without measuring anything else.
-BOOKKEEPING = NOT_IDENTITY | {
-    *("seed", "device", "benchmark", "deterministic", "config", "command", "experiment", "suffix"),
-    *("dataset", "model", "model_arch", "model_path", "data_dir", "data_path", "model_dir", "attack_dir"),
-    *("valid_batch_size", "test_batch_size", "validate_interval"),
-}
 
 # Options that change a network's size, with the published value: a network with another one is marked.
 SHAPE = {"width": 1.0, "layers": 20, "init_channels": 36}

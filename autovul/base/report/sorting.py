@@ -10,7 +10,7 @@ from typing import Any
 
 from autovul.base.report import catalogue
 from autovul.base.report.sections import Network, Run, Section
-from autovul.base.result import Result
+from autovul.base.result import BOOKKEEPING, Result
 
 
 def network_name(result: Result) -> str:
@@ -150,7 +150,7 @@ def _settings(result: Result) -> dict[str, str]:
     """The options that matter for what was measured, as text; a size option only where it is not as published."""
     settings = {}
     for name, value in result.options.items():
-        if name in catalogue.BOOKKEEPING or (name in catalogue.SHAPE and value in (None, catalogue.SHAPE[name])):
+        if name in BOOKKEEPING or (name in catalogue.SHAPE and value in (None, catalogue.SHAPE[name])):
             continue
         settings[name] = option_text(value)
     if suffix := weights_suffix(result):

@@ -40,7 +40,8 @@ class Totals:
         """Count records."""
         names = {(result.group, network_name(result)) for result in results}
         groups = sorted({group for group, _ in names}, key=catalogue.group_rank)
-        data = {(result.dataset, result.data_sha256) for result in results}
+        # A run that failed may not have come as far as its data.
+        data = {(result.dataset, result.data_sha256) for result in results if result.data_sha256}
         by_experiment = Counter(result.experiment for result in results)
         order = dict.fromkeys(section.experiment for section in sections)
         return cls(

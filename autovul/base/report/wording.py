@@ -215,7 +215,7 @@ def p_text(value: float) -> str:
 
 def lost_text(result: Result) -> str:
     """A run that does not count: which, and why."""
-    what = " ".join(part for part in (result.experiment, result.algorithm, result.model) if part)
+    what = " ".join(dict.fromkeys(part for part in (result.experiment, result.algorithm, result.model) if part))
     reason = f": {result.message}" if result.message else ""
     return f"{what} on {result.dataset}, seed {result.seed}, {result.status}{reason}"
 

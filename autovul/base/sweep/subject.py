@@ -11,8 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from autovul.base.report.catalogue import BOOKKEEPING
-from autovul.base.result import Result
+from autovul.base.result import BOOKKEEPING, Result
 
 
 @dataclass(frozen=True)
