@@ -220,10 +220,14 @@ def read_results(paths: list[Path]) -> tuple[list[Result], list[tuple[Path, str]
     return results, refused
 
 
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
 def _json_files(paths: list[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            yield from sorted(p for p in path.rglob("*.json") if not p.name.startswith("."))
+            yield from sorted(p for p in path.rglob("*.json") if not _is_hidden(p.relative_to(path)))
         elif path.exists():
             yield path
         else:

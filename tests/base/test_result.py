@@ -115,3 +115,10 @@ def test_writing_where_it_cannot_be(result, tmp_path):
     (tmp_path / "train").write_text("a file, not a folder")
     with pytest.raises(UserError, match="cannot write"):
         result.write(tmp_path)
+
+
+def test_what_lies_in_hidden_folders_is_no_result(result, tmp_path):
+    path = result.write(tmp_path)
+    (tmp_path / ".sweep").mkdir()
+    (tmp_path / ".sweep" / "note.json").write_text("{}")
+    assert read_results([tmp_path]) == ([Result.from_json(path.read_text())], [])

@@ -16,6 +16,7 @@ from autovul.base.sweep.task import BUSY, LOST, Launcher, Outcome, Task
 POLL = 1.0  # seconds
 LOOK_AGAIN = 5.0  # seconds between two looks at what another sweep runs
 USAGE = 2  # exit status of a command that was asked for something impossible: trying again would not help
+LOSSES = 3  # as often a run may lose its process or machine; that is rarely the run's own fault
 INTERRUPTED = (130, 143)  # somebody stopped the command: that is no failure of its own
 
 State = Literal["waiting", "running", "elsewhere", "ok", "diverged", "failed", "skipped"]
@@ -30,6 +31,7 @@ class Progress:
     state: State = "waiting"
     message: str = ""
     tries: int = 0
+    lost: int = 0
     found: bool = False  # its result was there before this sweep ran it
     needed: bool = False  # for its weights, which are gone, though its result is there
     look_again: float = 0.0
@@ -185,8 +187,9 @@ class Sweep:
         each.message = outcome.message
         if outcome.status == 0:
             each.message = "the command ended well, and left no record of this run"
-        each.tries += outcome.status not in INTERRUPTED
-        if each.tries > self.retries or outcome.status == USAGE:
+        each.lost += outcome.status == LOST
+        each.tries += outcome.status not in (*INTERRUPTED, LOST)
+        if each.tries > self.retries or each.lost > LOSSES or outcome.status == USAGE:
             self.ledger.fail(each.run, each.message)
             self._change(each, "failed", outcome)
         else:
@@ -208,8 +211,3 @@ class Sweep:
     def _change(self, each: Progress, state: State, outcome: Outcome | None) -> None:
         each.state = state
         self.observer.changed(each, outcome)
-
-
-def is_lost(outcome: Outcome) -> bool:
-    """Whether the process or machine that ran it is gone."""
-    return outcome.status == LOST

@@ -92,11 +92,14 @@ def test_a_failed_run_is_tried_again_and_the_rest_goes_on(world):
     assert [each.status for each in read_results([world.folder / "result"])[0]] == ["ok"] * 4
 
 
-def test_a_lost_worker_is_a_failure_that_a_second_try_mends(world):
-    world.bad["first"] = [(LOST, "killed")]
-    sweep = world.sweep(retries=1)
+def test_a_lost_worker_is_no_failure_of_the_run_unless_it_happens_again_and_again(world):
+    world.bad["first"] = [(LOST, "killed")] * 3
+    world.bad["second"] = [(LOST, "out of memory?")] * 9
+    sweep = world.sweep(retries=0)
     sweep.go()
     assert states(sweep)["first"] == "ok"
+    assert states(sweep)["second"] == "failed"
+    assert sweep.launcher.log.count("second") == 4
 
 
 def test_a_wrong_command_line_is_not_tried_again(world):
@@ -227,6 +230,7 @@ def test_the_time_limit_stops_and_the_next_sweep_goes_on(world):
 
 def test_a_launcher_that_plans_ahead_is_told_what_comes_first(world):
     taken = []
+    world.runs = [world.train, world.first, world.second, world.alone]
     sweep = world.sweep(capacity=10)
     sweep.launcher.plans_ahead = True
     start = sweep.launcher.start
