@@ -73,13 +73,14 @@ class Sweep:
     retries: int = 1
     deadline: float | None = None
     progress: dict[str, Progress] = field(default_factory=dict)
+    _looked: float = 0.0
 
     def __post_init__(self) -> None:
         self.progress = {run.key: Progress(run) for run in self.runs}
 
     def look(self) -> None:
         """Find out which runs have a result that holds, from the records alone."""
-        self.ledger.refresh(run.subject.experiment for run in self.runs)
+        self._refresh()
         for each in self.progress.values():
             if each.state not in FINAL and not each.needed and (status := self.ledger.status(each.run)):
                 each.state, each.found = status, True
@@ -116,6 +117,10 @@ class Sweep:
     def _goes_on(self) -> bool:
         return bool(self.in_state("waiting", "running", "elsewhere")) and not self.out_of_time
 
+    def _refresh(self) -> None:
+        self._looked = time.time()
+        self.ledger.refresh(run.subject.experiment for run in self.runs)
+
     def _bring_back_lost_weights(self) -> None:
         """A training whose weights are gone is repeated if somebody still needs them."""
         for each in [*self.in_state("waiting")]:
@@ -139,6 +144,8 @@ class Sweep:
         tasks: list[Task] = []
         ahead = self.launcher.plans_ahead
         room = len(self.runs) if ahead else self.launcher.capacity - len(self.in_state("running"))
+        if room > 0 and self.in_state("waiting"):
+            self._refresh()
         for each in self.in_state("waiting"):
             if len(tasks) >= room:
                 break
@@ -152,10 +159,10 @@ class Sweep:
                 self._change(each, status, None)
                 continue
             each.state = "running"
-            tasks.append(self._task(each.run))
+            tasks.append(self._task(each.run, needed=each.needed))
         return tasks
 
-    def _task(self, run: Run) -> Task:
+    def _task(self, run: Run, *, needed: bool) -> Task:
         name = "_".join(run.name.replace("/", "-").replace("=", "-").split())
         waiting = tuple(key for key in run.after if self.progress[key].state not in FINAL)
         return Task(
@@ -165,6 +172,8 @@ class Sweep:
             folder=Path.cwd(),
             log=self.log_dir / f"{name}_{run.key[:8]}.log",
             lock=self._lock(run),
+            records=None if needed else self.ledger.result_dir.absolute() / run.subject.experiment,
+            since=self._looked,
             threads=self.threads,
             gpus=self.gpus,
             after=waiting,

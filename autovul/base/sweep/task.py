@@ -22,6 +22,8 @@ class Task:
         folder: The working directory.
         log: File for what the command prints; a new try adds to it.
         lock: File that exists while somebody runs it.
+        records: Folder where its record will be; None for a command that leaves none.
+        since: When the sweep last looked for that record, in seconds since the epoch.
         threads: Threads of a computation on the CPU.
         gpus: GPUs it needs: 0, 1, or a share of one.
         after: Keys of the tasks that must end first; only a launcher that plans ahead is given such tasks.
@@ -33,6 +35,8 @@ class Task:
     folder: Path
     log: Path
     lock: Path
+    records: Path | None = None
+    since: float = 0.0
     threads: int = 1
     gpus: float = 0
     after: tuple[str, ...] = ()

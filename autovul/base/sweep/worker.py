@@ -11,9 +11,12 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from autovul.base.result import Result, ResultError
 from autovul.base.sweep import lock
+from autovul.base.sweep.subject import key_of_record
 from autovul.base.sweep.task import BUSY, Outcome, Task
 
+CLOCKS = 5.0  # seconds that the clocks of machines and of their shared folder may differ
 DEFECT = 70  # "internal software error": an exception that no command should let through
 
 
@@ -28,11 +31,24 @@ def execute(task: Task) -> Outcome:
     with lock.held(task.lock) as ours:
         if not ours:
             return Outcome(task.key, BUSY, "runs elsewhere")
+        if _is_recorded(task):  # whoever had the lock before us
+            return Outcome(task.key, 0)
         begin = task.log.stat().st_size if task.log.exists() else 0
         with _printed_to(task.log):
             print(f"> autovul {' '.join(task.argv)}", flush=True)
             status = _run(task)
     return Outcome(task.key, status, "" if status == 0 else last_line(task.log, begin), time.monotonic() - start)
+
+
+def _is_recorded(task: Task) -> bool:
+    """Whether another sweep has left the task's record since ours last looked."""
+    for path in task.records.glob("*.json") if task.records else ():
+        with contextlib.suppress(OSError, ResultError, UnicodeDecodeError):
+            if path.stat().st_mtime >= task.since - CLOCKS:
+                record = Result.from_json(path.read_text(encoding="utf-8"))
+                if record.status != "failed" and key_of_record(record) == task.key:
+                    return True
+    return False
 
 
 def _run(task: Task) -> int:
