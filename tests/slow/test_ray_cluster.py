@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -26,6 +27,11 @@ SPEED = "images_per_second"
 SWEEP = ["table1", "--scale=smoke", "--models=resnet18_comp,vgg13_bn_comp", "--seeds=1", "--epoch=3", "--no_report"]
 
 
+def temporary(port: int) -> str:
+    """Ray's folder: a short one, as the names of sockets have a limit that pytest's folders pass."""
+    return str(Path(tempfile.gettempdir(), f"autovul-ray-{port}"))
+
+
 @pytest.fixture
 def cluster(tmp_path):
     """Two nodes: the address, and the processes."""
@@ -40,7 +46,7 @@ def cluster(tmp_path):
         nodes.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
 
     try:
-        node("--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir=/tmp/autovul-ray-{port}")
+        node("--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={temporary(port)}")
         _wait(lambda: _answers(port), "the head")
         node(f"--address=127.0.0.1:{port}")
         yield f"127.0.0.1:{port}", nodes
@@ -55,7 +61,7 @@ def cluster(tmp_path):
                 os.killpg(each.pid, signal.SIGKILL)
             each.wait()
         log.close()
-        shutil.rmtree(f"/tmp/autovul-ray-{port}", ignore_errors=True)
+        shutil.rmtree(temporary(port), ignore_errors=True)
 
 
 def _answers(port):
