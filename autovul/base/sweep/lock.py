@@ -72,13 +72,20 @@ def _take(path: Path) -> bool:
 
 
 def _clear(path: Path) -> None:
-    """Move a stale lock away; only one of several who find it can."""
-    moved = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with contextlib.suppress(OSError):
-        path.rename(moved)
-        if is_held(moved):  # somebody was faster, and this is already the new holder's
-            os.link(moved, path)
-        moved.unlink()
+    """Take a stale lock away, one process at a time: what is stale now may be somebody's new lock a moment later."""
+    guard = path.with_name(f".{path.name}.clearing")
+    try:
+        open(guard, "x").close()
+    except OSError:
+        with contextlib.suppress(OSError):
+            if time.time() - guard.stat().st_mtime > STALE:  # left by a process that was killed just here
+                guard.unlink()
+        return
+    try:
+        if not is_held(path):
+            path.unlink(missing_ok=True)
+    finally:
+        guard.unlink(missing_ok=True)
 
 
 def _claim(mine: Path, path: Path) -> bool:
