@@ -41,16 +41,24 @@ def held(path: Path) -> Iterator[bool]:
 
 def is_held(path: Path) -> bool:
     """Whether somebody who is still there holds the lock."""
+    return path.exists() and not _is_stale(path)
+
+
+def _is_stale(path: Path) -> bool:
+    """Whether there is a lock, and its holder is gone. An absent one is not stale: it may be taken at any time."""
     try:
-        age = time.time() - path.stat().st_mtime
-        holder = json.loads(path.read_text() or "{}")
-    except FileNotFoundError:
+        with open(path) as file:  # time and holder of one and the same lock, whatever becomes of the name meanwhile
+            age = time.time() - os.fstat(file.fileno()).st_mtime
+            text = file.read()
+    except OSError:
         return False
-    except (OSError, ValueError):
-        holder = {}
     if age > STALE:
+        return True
+    try:
+        holder = json.loads(text)
+    except ValueError:
         return False
-    return holder.get("host") != socket.gethostname() or _is_alive(holder.get("pid", 0))
+    return holder.get("host") == socket.gethostname() and not _is_alive(holder.get("pid", 0))
 
 
 def _take(path: Path) -> bool:
@@ -62,9 +70,8 @@ def _take(path: Path) -> bool:
         for _ in range(2):
             if _claim(mine, path):
                 return True
-            if is_held(path):
-                return False
-            _clear(path)
+            if _is_stale(path):
+                _clear(path)
         return False
     finally:
         with contextlib.suppress(OSError):
@@ -82,7 +89,7 @@ def _clear(path: Path) -> None:
                 guard.unlink()
         return
     try:
-        if not is_held(path):
+        if _is_stale(path):
             path.unlink(missing_ok=True)
     finally:
         guard.unlink(missing_ok=True)
