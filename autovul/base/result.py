@@ -74,7 +74,7 @@ class Result:
         seconds: Durations by phase.
         peak_memory: The largest amount of memory held, in bytes.
         data_sha256, weights_sha256: What was measured on and what was measured.
-        facts: The network's parameters, multiply-adds, depth and skips.
+        facts: The network's parameters, multiply-adds, depth and skips; of a cell network also its genotype.
         environment: Code version, library versions, device, creation time (UTC).
         files: What the run wrote beside this record, by role.
         message: Why the status is not "ok".

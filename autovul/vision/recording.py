@@ -16,7 +16,7 @@ from autovul.base.result import Result, version_of
 from autovul.base.summary import summary
 from autovul.vision.attacks.base import Setup, describe
 from autovul.vision.datasets import AttackedDataOptions, ImageDataset, TrainingDataOptions, ValidatedDataOptions
-from autovul.vision.models.facts import facts
+from autovul.vision.models.facts import facts, genotype_of
 
 
 def setup(settings: Settings, dataset: ImageDataset, model: nn.Module) -> Setup:
@@ -44,11 +44,12 @@ def complete(
     result: Result, settings: Settings, dataset: ImageDataset, model: nn.Module, device: torch.device
 ) -> Result:
     """The record with every effective option, the hashes of data and weights, the network's facts and versions."""
+    found, genotype = asdict(facts(model, dataset.data_shape)), genotype_of(model)
     return result.replace(
         options={**settings.effective(), **result.options},
         data_sha256=dataset.sha256,
         weights_sha256=digest(model.state_dict()),
-        facts=asdict(facts(model, dataset.data_shape)),
+        facts=found if genotype is None else {**found, "genotype": genotype._asdict()},
         environment={**environ.describe(device), **result.environment},
         version=version_of(result.experiment),
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from autovul.base.experiments import Experiment
 from autovul.base.report import claims, controls, wording
+from autovul.base.report.cells import Cells, cells
 from autovul.base.report.claims import Finding
 from autovul.base.report.controls import Accuracies, Controlled
 from autovul.base.report.costs import Cost, costs
@@ -59,6 +60,10 @@ class Contents:
     def relations(self) -> dict[int, list[Relation]]:
         """What a claim's metric goes with, by the finding's number."""
         return relations(self.findings)
+
+    @cached_property
+    def cells(self) -> list[Cells]:
+        return cells(self.sections)
 
     @cached_property
     def costs(self) -> list[Cost]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autovul.base.report import catalogue, claim_figure, claim_words, figures, pictures, wording
+from autovul.base.report import catalogue, cells, claim_figure, claim_words, figures, pictures, wording
 
 if TYPE_CHECKING:
     from autovul.base.report.contents import Contents
@@ -31,6 +31,7 @@ def render(contents: Contents) -> str:
         catalogue=catalogue,
         readable=catalogue.readable,
         markers=MARKERS,
+        kinds=cells.KINDS,
         record_parts=RECORD_PARTS,
     )
     found = contents.findings

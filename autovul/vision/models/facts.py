@@ -11,7 +11,8 @@ from torch import nn
 
 from autovul.base.errors import UserError
 from autovul.vision.models.probe import grey_images, probing
-from autovul.vision.utils.model_archs.darts.network import Cell
+from autovul.vision.utils.model_archs.darts.genotype import Genotype
+from autovul.vision.utils.model_archs.darts.network import Cell, CellNetwork
 
 # Autograd's names of what convolutions and linear layers do, and of what joins two paths.
 WEIGHTED = ("ConvolutionBackward0", "AddmmBackward0", "MmBackward0", "LinearBackward0")
@@ -63,6 +64,11 @@ def facts(model: nn.Module, data_shape: Sequence[int]) -> ModelFacts:
         depth=depth,
         skips=sum(cell.skips for cell in cells) if cells else shortcuts,
     )
+
+
+def genotype_of(model: nn.Module) -> Genotype | None:
+    """The cells that a network is built of, or None where it is no cell network."""
+    return next((module.genotype for module in model.modules() if isinstance(module, CellNetwork)), None)
 
 
 def _paths(root: Any) -> tuple[int, int]:

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
+from autovul.base.cell_graph import cell_text
 from autovul.vision.models.facts import ModelFacts
-from autovul.vision.utils.model_archs.darts.genotypes import CellFacts, Edge, Genotype, cell_facts
+from autovul.vision.utils.model_archs.darts.genotypes import CellFacts, Genotype, cell_facts
 
-INPUTS = ("c[k-2]", "c[k-1]")
 CELLS = (("normal", "Normal cell"), ("reduce", "Reduction cell"))
-
-
-def short_name(operation: str) -> str:
-    """``sep_conv_3x3`` as "sep conv 3×3"."""
-    if operation == "skip_connect":
-        return "skip"
-    return operation.replace("_", " ").replace("x", "×").replace("ma×", "max")
 
 
 def describe_cell(facts: CellFacts) -> str:
@@ -39,21 +32,6 @@ def genotype_text(name: str, genotype: Genotype, facts: ModelFacts) -> str:
     lines = [f"{name}: {describe_network(facts)}"]
     found = cell_facts(genotype)
     for cell, title in CELLS:
-        edges, concat = getattr(genotype, cell), getattr(genotype, f"{cell}_concat")
-        lines += ["", f"{title}: {describe_cell(getattr(found, cell))}"]
-        rows = [[_operand(edge) for edge in edges[start : start + 2]] for start in range(0, len(edges), 2)]
-        width = max(len(first) for first, _ in rows)
-        for index, (first, second) in enumerate(rows):
-            lines.append(f"  node {index}  =  {first:<{width}}  +  {second}")
-        lines.append(f"  c[k]    =  concatenation of {', '.join(state_name(state) for state in concat)}")
+        text = cell_text(getattr(genotype, cell), getattr(genotype, f"{cell}_concat"))
+        lines += ["", f"{title}: {describe_cell(getattr(found, cell))}", *(f"  {line}" for line in text)]
     return "\n".join(lines)
-
-
-def state_name(state: int) -> str:
-    """An input of the cell, or a node counted from 0."""
-    return INPUTS[state] if state < len(INPUTS) else f"node {state - len(INPUTS)}"
-
-
-def _operand(edge: Edge) -> str:
-    operation, state = edge
-    return f"{short_name(operation)} ({state_name(state)})"

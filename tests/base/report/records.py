@@ -16,6 +16,12 @@ MANUAL = (
 )
 NAS = ("amoebanet", "darts", "drnas", "enas", "nasnet", "pc_darts", "pdarts", "random", "sgas", "snas_mild")
 MITIGATED = ("diy_deep", "diy_deep_noskip", "diy_noskip")
+GENOTYPE = {
+    "normal": [["sep_conv_3x3", 0], ["skip_connect", 1], ["dil_conv_5x5", 1], ["max_pool_3x3", 2]],
+    "normal_concat": [2, 3],
+    "reduce": [["sep_conv_3x3", 0], ["skip_connect", 1], ["max_pool_3x3", 2], ["dil_conv_5x5", 1]],
+    "reduce_concat": [3],
+}
 
 
 def make(model: str = "darts", group: str = "nas", seed: int = 1228, value: float = 84.0, **changes: Any) -> Result:

@@ -12,7 +12,7 @@ import pytest
 
 from autovul.base.report import build
 from autovul.base.result import Metric
-from tests.base.report.records import campaign, make, training
+from tests.base.report.records import GENOTYPE, campaign, make, training
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install '.[dev]'")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -45,6 +45,7 @@ def page(tmp_path_factory):
     results += [make("a_network_of_ones_own_with_a_very_long_name_indeed", "yours", options=results[40].options)]
     results += [make("lost", status="failed", message="x" * 300, metrics={}, dataset="svhn")]
     results += [make(experiment="new", metrics={"m" * 80: Metric(1.0, "unit" * 20)}, algorithm="l" * 60)]
+    results = [r.replace(facts={**r.facts, "genotype": GENOTYPE}) if r.group == "nas" else r for r in results]
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(build(results, [(path.with_name("b" * 200), "not valid JSON")]).html(), encoding="utf-8")
     return path.as_uri()

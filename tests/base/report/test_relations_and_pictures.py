@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
-from autovul.base.report import build, pictures
+from autovul.base.report import build, cells, pictures
 from autovul.base.report.costs import costs
-from tests.base.report.records import campaign, make
+from tests.base.report.records import GENOTYPE, campaign, make
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +121,51 @@ def test_the_page_shows_relations_costs_contours_and_curves():
     page = build(runs).html()
     for heading in ("Loss contours", "ROC curves", "Costs", "What vulnerability goes with"):
         assert heading in page
+
+
+def cells_of(*genotypes, model="own"):
+    records = [make(model, seed=seed, facts={"genotype": g}) for seed, g in enumerate(genotypes, 1)]
+    return cells.cells(build(records).sections)
+
+
+def test_cells_are_drawn_from_the_records():
+    (drawn,) = cells_of(GENOTYPE, GENOTYPE)
+    normal, reduction = drawn.drawings
+    assert [placed.label for placed in normal.graph.operations] == [
+        *("sep conv 3×3", "skip", "max pool 3×3", "dil conv 5×5")
+    ], "of a node's two operations the upper one has the upper input"
+    assert [placed.strided for placed in reduction.graph.operations] == [True, True, False, True]
+    assert len(normal.lines) == 4 + 2 + 4 and len(reduction.lines) == 4 + 1 + 4
+    assert "node 1 = dil conv 5×5 (c[k-1]) + max pool 3×3 (node 0)" in normal.description
+
+
+def test_the_page_shows_cells_once_a_network():
+    results = [make("own", seed=seed, facts={"genotype": GENOTYPE}) for seed in (1, 2)]
+    page = build([*results, make("other")]).html()
+    assert page.count('<svg class="cell"') == 2 and page.count('<figure class="cells"') == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"normal": None},
+        {"normal": []},
+        {"normal": [["skip_connect", 0]]},
+        {"normal": [["skip_connect", 0], ["skip_connect", 2]], "normal_concat": [2]},
+        {"normal": [["skip_connect", 0], ["skip_connect", -1]], "normal_concat": [2]},
+        {"normal": [["skip_connect", 0], [3, 1]], "normal_concat": [2]},
+        {"normal": [["skip_connect", 0], ["skip_connect", True]], "normal_concat": [2]},
+        {"normal": [["skip_connect", 0]] * 2000, "normal_concat": [2]},
+        {"reduce_concat": [9]},
+        {"reduce_concat": []},
+        {"reduce_concat": "all"},
+    ],
+)
+def test_what_is_no_genotype_is_not_drawn(change):
+    assert cells_of(GENOTYPE | change) == []
+    assert build([make("own", facts={"genotype": GENOTYPE | change})]).html()
+
+
+@pytest.mark.parametrize("genotype", [None, 3, "darts", [], {}])
+def test_what_is_no_mapping_is_not_drawn(genotype):
+    assert cells_of(genotype) == []

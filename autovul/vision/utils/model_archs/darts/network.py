@@ -69,6 +69,7 @@ class CellNetwork(nn.Module):
         dropout: Probability in [0, 1).
 
     Attributes:
+        genotype: As given.
         out_channels: Channels of the output.
         auxiliary_channels: Channels of the second reduction cell's output, where an auxiliary head is fed.
     """
@@ -77,6 +78,7 @@ class CellNetwork(nn.Module):
         self, genotype: Genotype, in_channels: int = 3, init_channels: int = 36, layers: int = 20, dropout: float = 0.2
     ) -> None:
         super().__init__()
+        self.genotype = genotype
         stem_channels = 3 * init_channels
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, stem_channels, 3, padding=1, bias=False), nn.BatchNorm2d(stem_channels)
