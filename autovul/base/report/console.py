@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from autovul.base.report import catalogue, claim_words, wording
+from autovul.base.report import catalogue, claim_words, text_tables, wording
 from autovul.base.report.claims import Finding
 from autovul.base.report.controls import Controlled
 from autovul.base.report.sections import Section
+from autovul.base.report.text_tables import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from autovul.base.report.contents import Contents
 
 WIDTH = 100
@@ -22,7 +22,7 @@ def render(contents: Contents) -> str:
     """Heading, counts, the claims, and for each section its findings, notes and tables."""
     totals = contents.totals
     lines = [wording.QUESTION, "=" * len(wording.QUESTION), *_wrapped(totals.sentence)]
-    lines += _table([[f"  {name}", text] for name, text in totals.lines()], "ll") if contents.results else []
+    lines += _columns([(f"  {name}", text) for name, text in totals.lines()], "ll") if contents.results else []
     lines += [] if contents.results else ["", *_wrapped(wording.EMPTY)]
     for path, reason in contents.refused:
         lines += _wrapped(f"Refused: {path}: {reason}")
@@ -46,28 +46,11 @@ def _claim(finding: Finding, controls: Sequence[Controlled]) -> list[str]:
         lines += _wrapped(sentence, "  ")
     for note in filter(None, [claim_words.unmeasured(finding)]):
         lines += _wrapped(note, "Note: ")
-    metric, unit = finding.reading.metric, finding.reading.unit
-    rows = [
-        [network.label, catalogue.group_title(network.group), wording.value_text(network, metric, unit)]
-        for network in finding.reading.networks
-    ]
-    if rows:
-        lines += ["", *_table([["Network", "Group", wording.title(metric, unit)], *rows], "llr", ruled=True)]
-    if controls:
-        rows = [
-            [
-                each.name,
-                wording.number(each.difference.estimate if each.difference else None, each.unit, signed=True),
-                wording.interval_text(each.interval, each.unit, signed=True),
-                claim_words.survival(each, finding),
-            ]
-            for each in controls
-        ]
-        header = ["Under control", "Difference", "These networks", "Verdict"]
-        lines += ["", *_table([header, *rows], "lrrl", ruled=True)]
-        for each in controls:
-            if each.note:
-                lines += _wrapped(f"{each.name}: {each.note}", "  ")
+    for table in (text_tables.claim_networks(finding), text_tables.controls(finding, controls).without("Note")):
+        lines += ["", *_set(table)] if table.rows else []
+    for each in controls:
+        if each.note:
+            lines += _wrapped(f"{each.name}: {each.note}", "  ")
     return lines
 
 
@@ -84,16 +67,16 @@ def _section(section: Section) -> list[str]:
         lines += _wrapped(wording.nothing_to_compare(section))
     for note in wording.notes(section):
         lines += _wrapped(note, "Note: ")
-    lines += ["", *_networks(section)]
-    means = _group_means(section)
-    return lines + (["", *means] if means else [])
+    means = text_tables.group_means(section)
+    lines += ["", *_set(_networks(section))]
+    return lines + (["", *_set(means)] if means.rows else [])
 
 
-def _networks(section: Section) -> list[str]:
+def _networks(section: Section) -> Table:
     metric, unit = section.main, section.unit(section.main)
-    header = ["Network", "Group", wording.title(metric, unit), "Seeds", "Samples", *wording.FACTS.values(), ""]
-    rows = [
-        [
+    header = ("Network", "Group", wording.title(metric, unit), "Seeds", "Samples", *wording.FACTS.values(), "")
+    rows = tuple(
+        (
             network.label,
             catalogue.group_title(network.group),
             wording.value_text(network, metric, unit),
@@ -101,32 +84,18 @@ def _networks(section: Section) -> list[str]:
             wording.count_text(network, metric),
             *(wording.fact_text(network, name) for name in wording.FACTS),
             wording.status_text(network),
-        ]
-        for network in section.networks
-    ]
-    return _table([header, *rows], "llrrrrrrrl", ruled=True)
-
-
-def _group_means(section: Section) -> list[str]:
-    header = ["Metric", "Groups", "Means", "Difference", "These networks", "In general", "p"]
-    rows = []
-    for comparison in section.comparisons:
-        unit, difference = section.unit(comparison.metric), comparison.difference
-        rows.append(
-            [
-                wording.title(comparison.metric, unit),
-                wording.pair_text(comparison),
-                " / ".join(wording.number(mean, unit) for mean in comparison.means),
-                wording.number(difference.estimate, unit, signed=True),
-                wording.interval_text(difference.these_networks, unit, signed=True),
-                wording.interval_text(difference.architectures, unit, signed=True),
-                wording.p_text(difference.permutation.p_value) if difference.permutation else wording.NONE,
-            ]
         )
-    return _table([header, *rows], "llrrrrr", ruled=True) if rows else []
+        for network in section.networks
+    )
+    return Table(header, "llrrrrrrrl", rows)
 
 
-def _table(rows: list[list[str]], alignment: str, ruled: bool = False) -> list[str]:
+def _set(table: Table) -> list[str]:
+    header, *lines = _columns([table.header, *table.rows], table.alignment)
+    return [header, "-" * max(map(len, (header, *lines))), *lines]
+
+
+def _columns(rows: Sequence[Sequence[str]], alignment: str) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(alignment))]
     lines = []
     for row in rows:
@@ -135,8 +104,6 @@ def _table(rows: list[list[str]], alignment: str, ruled: bool = False) -> list[s
             for cell, width, side in zip(row, widths, alignment, strict=True)
         ]
         lines.append("  ".join(cells).rstrip())
-    if ruled:
-        lines.insert(1, "-" * max(len(line) for line in lines))
     return lines
 
 

@@ -1,0 +1,93 @@
+"""The tables that the console, Markdown and LaTeX share, before each of them sets them its way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from autovul.base.report import catalogue, claim_words, wording
+from autovul.base.report.claims import Finding
+from autovul.base.report.controls import Controlled
+from autovul.base.report.sections import Section
+from autovul.base.statistics import Difference
+
+if TYPE_CHECKING:
+    from autovul.base.report.contents import Contents
+
+INTERVALS = ("95 %, these networks", "95 %, in general")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of plain text.
+
+    Args:
+        header: The columns' titles.
+        alignment: A letter a column, l or r.
+        rows: With as many cells as the header.
+    """
+
+    header: tuple[str, ...]
+    alignment: str
+    rows: tuple[tuple[str, ...], ...]
+
+    def without(self, *titles: str) -> Table:
+        """The table without some columns."""
+        kept = [index for index, title in enumerate(self.header) if title not in titles]
+        header, *rows = (tuple(row[index] for index in kept) for row in (self.header, *self.rows))
+        return Table(header, "".join(self.alignment[index] for index in kept), tuple(rows))
+
+
+def claims(contents: Contents) -> Table:
+    """All claims on all data."""
+    rows = []
+    for finding in contents.findings:
+        shown = _difference(finding.reading.difference, finding.reading.unit)
+        expected, verdict = claim_words.expectation(finding), claim_words.label(finding)
+        survives = claim_words.survivals(contents.controls[finding.number], finding)
+        rows.append((finding.name, ", ".join(finding.conditions), *shown, expected, verdict, survives))
+    return Table(("Claim", "On", "Difference", *INTERVALS, "Expected", "Verdict", "Survives"), "llrrrrll", tuple(rows))
+
+
+def claim_networks(finding: Finding) -> Table:
+    """The networks that a claim reads."""
+    metric, unit = finding.reading.metric, finding.reading.unit
+    rows = tuple(
+        (n.label, catalogue.group_title(n.group), wording.value_text(n, metric, unit), str(len(n.values(metric))))
+        for n in finding.reading.networks
+    )
+    return Table(("Network", "Group", wording.title(metric, unit), "Seeds"), "llrr", rows)
+
+
+def controls(finding: Finding, controlled: Sequence[Controlled]) -> Table:
+    """A claim under its controls."""
+    rows = tuple(
+        (each.name, *_difference(each.difference, each.unit), claim_words.survival(each, finding), each.note)
+        for each in controlled
+    )
+    return Table(("Under control", "Difference", *INTERVALS, "Verdict", "Note"), "lrrrll", rows)
+
+
+def group_means(section: Section) -> Table:
+    """A section's groups compared, metric by metric."""
+    rows = []
+    for comparison in section.comparisons:
+        unit, difference = section.unit(comparison.metric), comparison.difference
+        means = " / ".join(wording.number(mean, unit) for mean in comparison.means)
+        p = wording.p_text(difference.permutation.p_value) if difference.permutation else wording.NONE
+        metric, pair = wording.title(comparison.metric, unit), wording.pair_text(comparison)
+        rows.append((metric, pair, means, *_difference(difference, unit), p))
+    return Table(("Metric", "Groups", "Means", "Difference", *INTERVALS, "p"), "llrrrrr", tuple(rows))
+
+
+def _difference(difference: Difference | None, unit: str) -> tuple[str, str, str]:
+    """A difference and its two intervals."""
+    if difference is None:
+        return wording.NONE, wording.NONE, wording.NONE
+    these, general = difference.these_networks, difference.architectures
+    return (
+        wording.with_unit(difference.estimate, unit, signed=True),
+        wording.interval_text(these, unit, signed=True),
+        wording.interval_text(general, unit, signed=True),
+    )
