@@ -134,7 +134,7 @@ def _in_general(difference: Difference, shown: str) -> str:
     clear = (interval.low > 0 or interval.high < 0) and permutation.p_value <= 0.05
     return (
         f"Architectures in general ({against}): 95 % interval {wording.interval_text(interval, shown, signed=True)},"
-        f" permutation p = {wording.p_text(permutation.p_value)}:"
+        f" {wording.p_phrase(permutation.p_value)}:"
         f" {'the sides differ by more than their networks do' if clear else 'undecided'}."
     )
 

@@ -32,7 +32,10 @@ def number(value: float | None, unit: str = "", signed: bool = False) -> str:
     """A value without its unit: two decimals for percent, else four significant digits."""
     if value is None:
         return NONE
-    text = f"{abs(value):.2f}" if unit == "%" else _significant(abs(value))
+    return _with_sign(f"{abs(value):.2f}" if unit == "%" else _significant(abs(value)), value, signed)
+
+
+def _with_sign(text: str, value: float, signed: bool) -> str:
     zero = not text.strip("0.")
     sign = "" if zero else MINUS if value < 0 else "+" if signed else ""
     return sign + text
@@ -55,10 +58,16 @@ def with_unit(value: float | None, unit: str, signed: bool = False) -> str:
 
 
 def interval_text(interval: Interval | None, unit: str, signed: bool = False) -> str:
-    """``low to high``, or a dash."""
+    """``low to high``, or a dash; with as many decimals at both ends, unless one of them then read as zero."""
     if interval is None:
         return NONE
-    return f"{number(interval.low, unit, signed)} to {number(interval.high, unit, signed)}"
+    ends = interval.low, interval.high
+    texts = [number(end, unit, signed) for end in ends]
+    if not any("e" in text for text in texts) and all(ends):
+        decimals = min(len(text.partition(".")[2]) for text in texts)
+        even = [_with_sign(f"{abs(end):.{decimals}f}", end, signed) for end in ends]
+        texts = even if all(text.strip(f"{MINUS}+0.") for text in even) else texts
+    return " to ".join(texts)
 
 
 def value_text(network: Network, metric: str, unit: str) -> str:
@@ -196,7 +205,7 @@ def _about_architectures(comparison: Comparison, unit: str) -> str:
     sizes = f"{first} against {second} networks"
     if interval is None or permutation is None:
         return f"Architectures in general: {sizes}; with one network in a group nothing can be said."
-    span = f"95 % interval {interval_text(interval, unit, signed=True)}, permutation p = {p_text(permutation.p_value)}"
+    span = f"95 % interval {interval_text(interval, unit, signed=True)}, {p_phrase(permutation.p_value)}"
     if permutation.p_value <= 0.05 and _excludes_zero(interval):
         found = "the groups differ by more than their networks differ among themselves"
     else:
@@ -209,8 +218,13 @@ def _excludes_zero(interval: Interval) -> bool:
 
 
 def p_text(value: float) -> str:
-    """A p-value for readers."""
-    return "below 0.001" if value < 0.001 else f"{value:.3f}"
+    """A p-value for a table."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def p_phrase(value: float) -> str:
+    """A p-value within a sentence."""
+    return f"permutation p {'' if value < 0.001 else '= '}{p_text(value)}"
 
 
 def lost_text(result: Result) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from autovul.base.report import build, wording
 from autovul.base.result import Metric
+from autovul.base.statistics import Interval
 from tests.base.report.records import make
 
 MINUS = "\N{MINUS SIGN}"
@@ -101,3 +102,17 @@ def test_large_numbers_lists_and_plurals():
     assert wording.listed("abc") == "a, b and c"
     assert wording.listed("abcdefgh", 3) == "a, b and 6 more"
     assert wording.plural(1, "run") + wording.plural(1200, "run") == "1 run1,200 runs"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (-2.5551, -0.87432, "−2.555 to −0.874"),
+        (-12.341, 0.0512, "−12.34 to +0.05"),
+        (-1121.4, -0.3, "−1121 to −0.3000"),
+        (0.0, 0.51234, "0 to +0.5123"),
+        (1e-6, 0.5, "+1.000e-06 to +0.5000"),
+    ],
+)
+def test_both_ends_of_an_interval_have_as_many_decimals(low, high, text):
+    assert wording.interval_text(Interval(0.0, low, high), "", signed=True) == text
