@@ -48,7 +48,7 @@ def _is_stale(path: Path) -> bool:
     """Whether there is a lock, and its holder is gone. An absent one is not stale: it may be taken at any time."""
     try:
         with open(path) as file:  # time and holder of one and the same lock, whatever becomes of the name meanwhile
-            age = time.time() - os.fstat(file.fileno()).st_mtime
+            age = _age(os.fstat(file.fileno()).st_mtime, path.parent)
             text = file.read()
     except OSError:
         return False
@@ -59,6 +59,20 @@ def _is_stale(path: Path) -> bool:
     except ValueError:
         return False
     return holder.get("host") == socket.gethostname() and not _is_alive(holder.get("pid", 0))
+
+
+def _age(changed: float, folder: Path) -> float:
+    """Seconds since a file in a folder was changed."""
+    age = time.time() - changed
+    if abs(age) < STALE:
+        return age
+    # Ours may be the wrong clock: a shared folder's files have the times of its server, or of other machines.
+    probe = folder / f".clock.{uuid.uuid4().hex}"
+    try:
+        probe.touch()
+        return probe.stat().st_mtime - changed
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def _take(path: Path) -> bool:
@@ -85,7 +99,7 @@ def _clear(path: Path) -> None:
         open(guard, "x").close()
     except OSError:
         with contextlib.suppress(OSError):
-            if time.time() - guard.stat().st_mtime > STALE:  # left by a process that was killed just here
+            if _age(guard.stat().st_mtime, path.parent) > STALE:  # left by a process that was killed just here
                 guard.unlink()
         return
     try:

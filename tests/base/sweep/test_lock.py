@@ -39,6 +39,19 @@ def test_an_error_in_the_block_lets_go(path):
     assert not lock.is_held(path)
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_differs_from_the_folders_takes_no_lock_away(path, monkeypatch, hours):
+    path.parent.mkdir()
+    path.write_text(json.dumps({"host": "another", "pid": 1}))
+    right = time.time
+    monkeypatch.setattr(lock.time, "time", lambda: right() + 3600 * hours)
+    assert lock.is_held(path)
+    long_ago = right() - 2 * lock.STALE
+    os.utime(path, (long_ago, long_ago))
+    assert not lock.is_held(path)
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="asks for processes by number")
 def test_a_dead_process_of_this_machine_holds_nothing(path):
     dead = subprocess.Popen([sys.executable, "-c", ""])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -16,6 +17,7 @@ from autovul.base.training.options import TrainingOptions
 from autovul.vision import attacks, datasets, models
 from autovul.vision.attacks.base import Setup
 from autovul.vision.attacks.extraction.adaptive_sampling import GradientBandit, RewardScale, rewards
+from autovul.vision.attacks.extraction.art_thief import train_thief
 from autovul.vision.attacks.extraction.transfer_set import TransferSet
 from autovul.vision.datasets import ImageDataset, ImageSplit
 
@@ -374,6 +376,11 @@ def test_art_trains_thieves_of_equal_quality(victim, dataset, label_mode):
 def test_art_refuses_what_it_cannot_do(victim, dataset):
     with pytest.raises(UserError, match="engine art trains without grad_clip"):
         attack(engine="art").run(victim, dataset, setup(grad_clip=5.0))
+    thief = copy.deepcopy(victim)
+    thief.auxiliary_head = nn.Linear(2, 4)
+    transfer = attack().query(victim, dataset, setup())
+    with pytest.raises(UserError, match="engine art trains no auxiliary head: leave out --auxiliary"):
+        train_thief(thief, transfer, dataset, setup().training, setup())
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):

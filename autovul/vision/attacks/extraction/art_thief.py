@@ -47,13 +47,15 @@ def train_thief(
         Whether the weights stayed finite.
 
     Raises:
-        UserError: The recipe asks for something that ART does not offer.
+        UserError: The recipe or the thief asks for something that ART does not offer.
     """
     for name in UNSUPPORTED:
         if getattr(options, name):
             raise UserError(f"engine art trains without {name}: leave it out or take engine native")
     if options.precision not in ("fp32", "auto") or options.parameters != "full":
         raise UserError("engine art trains all parameters in fp32: take engine native for anything else")
+    if getattr(thief, "auxiliary_head", None) is not None:
+        raise UserError("engine art trains no auxiliary head: leave out --auxiliary or take engine native")
     device = device_of(thief)
     pixels = to_pixels(transfer.images).numpy()
     soft = transfer.label_mode == "soft"
