@@ -83,26 +83,30 @@ class Retraining:
             identity: What the weights depend on besides recipe, attack, data and initial weights.
         """
         setup, device = self.setup, device_of(model)
+        state_path = _inside(setup.folder, f"{stem}.state") if self.options.save else None
         trainer = Trainer(
             self.options,
             device=device,
             seed=setup.seed,
-            state_path=_inside(setup.folder, f"{stem}.state") if self.options.save else None,
+            state_path=state_path,
             log_path=_inside(setup.log_folder, f"{stem}.jsonl"),
             step=step,
             auxiliary_weight=getattr(model, "auxiliary_weight", 0.4),
-            identity={
-                "attack": self.attack.name,
-                **self.attack.model_dump(mode="json"),
-                "augmentation": repr(self.augmentation),
-                "batch_size": setup.batch_size,
-                "data": self.dataset.sha256,
-                "start": digest(model.state_dict()),
-                **(identity or {}),
-            },
+            # Hashing takes its time, and only a state asks what it belongs to.
+            identity=None if state_path is None else {**self._identity(model), **(identity or {})},
             progress=Progress("auto" if setup.progress else "off"),
         )
         return trainer.fit(model, batches, self.dataset.valid_batches(setup.valid_batch, device))
+
+    def _identity(self, model: nn.Module) -> dict[str, Any]:
+        return {
+            "attack": self.attack.name,
+            **self.attack.model_dump(mode="json"),
+            "augmentation": repr(self.augmentation),
+            "batch_size": self.setup.batch_size,
+            "data": self.dataset.sha256,
+            "start": digest(model.state_dict()),
+        }
 
     def finish(self, stem: str) -> None:
         """Take away the state from which a resume would go on."""
