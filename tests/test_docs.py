@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from autovul.vision import attacks, models
+from autovul.base.experiments import load_scale
+from autovul.vision import attacks, datasets, models
 from autovul.vision.models.registry import networks
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +28,19 @@ def test_commands_that_the_readme_names_exist():
     named = set(re.findall(r"python -m autovul\.(\w+)", text))
     assert named
     assert all((ROOT / "autovul" / f"{command}.py").exists() for command in named)
+
+
+def test_the_readmes_python_runs_on_what_the_quickstart_leaves(tmp_path, monkeypatch, capsys):
+    """Without a training: the network that the smoke scale would train lies where the quickstart would put it."""
+    monkeypatch.chdir(tmp_path)
+    scale = load_scale("smoke")
+    model = models.create("pc_darts", dataset=datasets.create(scale.dataset), **scale.cells)
+    path = Path("quickstart/data/model/image", scale.dataset, f"pc_darts{scale.suffix}.pth")
+    path.parent.mkdir(parents=True)
+    torch.save(model.state_dict(), path)
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    exec(code, {})
+    assert "Metric(value=" in capsys.readouterr().out
 
 
 @pytest.fixture
