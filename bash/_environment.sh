@@ -4,6 +4,7 @@
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 venv="${AUTOVUL_VENV:-$root/.venv}"
+case "$venv" in /* | [A-Za-z]:*) ;; *) venv="$PWD/$venv" ;; esac # the scripts change folders
 
 # install EXTRAS: installs the checkout as it is, in place, with the given extras ("" for none).
 install() {

@@ -18,7 +18,7 @@ for argument in "$@"; do
     if [[ "$argument" =~ ^[[:space:]]*- ]]; then
         read -r -d '' -a parts <<< "$argument" || true
         words+=("${parts[@]}")
-    else
+    elif [ -n "$argument" ]; then
         words+=("$argument")
     fi
 done

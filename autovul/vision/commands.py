@@ -160,7 +160,7 @@ COMMANDS = (
             "autovul reproduce fig2 fig12 --scale fast --seeds 5 --dry_run",
             "autovul reproduce --scale smoke --models drnas,resnet18_comp,my_networks:build",
             "autovul reproduce --scale fast --launcher ray --address head:6379",
-            "autovul reproduce fig2 --pgd_eps 4 --data_dir /data --result_dir other",
+            "autovul reproduce fig2 --pgd_eps 4 --data_dir /data",
         ),
     ),
     Command(

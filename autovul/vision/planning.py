@@ -14,6 +14,7 @@ from autovul.base.settings.known_options import KnownOptions
 from autovul.base.sweep.subject import Subject
 from autovul.vision import commands, datasets, models
 from autovul.vision.datasets import DataOptions
+from autovul.vision.models.factory import STRUCTURE
 from autovul.vision.models.own import is_own
 from autovul.vision.models.registry import GROUPS, networks
 from autovul.vision.models.weights import model_path
@@ -45,6 +46,10 @@ class Planning:
                 except UnknownName as error:
                     raise UnknownName(f"{error}; a group is one of {', '.join(GROUPS[:-1])}") from None
         return [*found.items()]
+
+    def takes(self, network: str, option: str) -> bool:
+        """Whether a network has an option of structure; any other option is not the network's affair."""
+        return option not in STRUCTURE or (not is_own(network) and option in networks.get(network).takes)
 
     def subject(self, argv: Sequence[str]) -> tuple[Subject, Settings]:
         """What a command with these arguments is about, and its settings.

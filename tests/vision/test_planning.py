@@ -123,8 +123,39 @@ def test_passed_options_go_to_the_commands_that_have_them():
 
 
 def test_an_option_of_another_algorithm_is_not_passed():
-    runs = plan("fig7", scale="smoke", networks=("darts",), seeds=1, options={"neuron_num": "3"})
-    assert not any("neuron_num" in flag for run in runs for flag in run.argv)
+    wish = {"scale": "smoke", "networks": ("darts",), "seeds": 1, "options": {"neuron_num": "3"}}
+    runs = plan("fig7", "neuron_number", **wish)
+    given = [run.argv for run in runs if any("neuron_num" in flag for flag in run.argv)]
+    assert given and all("--attack=trojannn" in argv for argv in given)
+    with pytest.raises(UsageError, match="--neuron_num: no run of table1, fig7 with these networks takes it"):
+        plan("fig7", **wish)
+    (run,) = by_experiment(plan("fig7", **{**wish, "options": {"neuron_num": "3", "attack": "trojannn"}}), "fig7")
+    assert {"--neuron_num=3", "--attack=trojannn"} <= {*run.argv}
+
+
+def test_an_option_of_structure_goes_to_the_networks_that_have_it():
+    runs = plan("fig2", scale="smoke", networks=("darts", "resnet18_comp"), seeds=1, options={"width": "0.5"})
+    assert {run.subject.model for run in runs if "--width=0.5" in run.argv} == {"resnet18_comp"}
+    with pytest.raises(UsageError, match="--width: no run of"):
+        plan("fig2", scale="smoke", networks=("darts",), options={"width": "0.5"})
+
+
+def test_trainings_of_one_plan_do_not_overwrite_each_other(tmp_path):
+    (tmp_path / "decay.yaml").write_text(
+        "title: Decay\ncommand: train\nnetworks: [darts]\nafter: []\ngrid: {weight_decay: [0.0001, 0.01]}\n"
+    )
+    planner = Planner(load_experiments([str(tmp_path / "decay.yaml")]), Planning())
+    with pytest.raises(UsageError, match=r"weight_decay=0.0001 and .*weight_decay=0.01 would both write"):
+        planner.plan(Wish(("decay",), load_scale("smoke"), seeds=1))
+
+
+def test_what_must_come_first_has_to_have_the_network(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "title: Mine\ncommand: adv_attack\nnetworks: [nas, diy_deep]\nafter: [table1]\n"
+    )
+    planner = Planner(load_experiments([str(tmp_path / "mine.yaml")]), Planning())
+    with pytest.raises(UsageError, match="mine: diy_deep takes no part in table1, which comes first"):
+        planner.plan(Wish(("mine",), load_scale("smoke"), seeds=1, networks=("nas", "mitigated")))
 
 
 def test_a_passed_option_of_the_grid_leaves_one_cell():

@@ -14,7 +14,7 @@ from autovul.base.settings import yaml_strict
 from autovul.base.settings.yaml_strict import Located
 
 _FOLDER = Path(__file__).parent
-_SUFFIXES = (".yaml", ".yml")
+FILE_ENDINGS = (".yaml", ".yml")
 # The order of the paper: what needs no training last among equals, so that trained networks come first.
 _ORDER = ("table1", "fig2", "fig6", "fig7", "fig9", "fig10", "fig12", "loss_contour", "neuron_number", "table4")
 
@@ -47,7 +47,7 @@ def load_experiments(wanted: Iterable[str] = ()) -> dict[str, Experiment]:
     names = experiment_names()
     experiments = {name: _read(_FOLDER / f"{name}.yaml", Experiment) for name in names}
     for each in wanted:
-        if each.endswith(_SUFFIXES):
+        if each.endswith(FILE_ENDINGS):
             own = _read(Path(each), Experiment)
             if own.name in names:
                 raise UsageError(f"{each}: {own.name} is the name of an experiment of the package: rename the file")
@@ -68,7 +68,7 @@ def load_scale(wanted: str) -> Scale:
     Raises:
         UsageError: There is none, or the file is not one.
     """
-    if wanted.endswith(_SUFFIXES):
+    if wanted.endswith(FILE_ENDINGS):
         return _read(Path(wanted), Scale)
     if wanted not in scale_names():
         names = scale_names()

@@ -115,6 +115,8 @@ COMPARISONS = (("nas", "manual"), ("mitigated", "nas"), ("yours", "manual"), ("y
 
 # Options that change a network's size, with the published value: a network with another one is marked.
 SHAPE = {"width": 1.0, "layers": 20, "init_channels": 36}
+# Options of a network's structure, which one group has and another has not.
+STRUCTURE = (*SHAPE, "dropout", "auxiliary", "auxiliary_weight")
 
 # The curves drawn from a record's series, the boldest first.
 CURVES = {"valid_accuracy": "validation", "train_accuracy": "training"}

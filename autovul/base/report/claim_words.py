@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from autovul.base.experiments import Experiment, load_scale, scale_names
+from autovul.base.experiments import Experiment, experiment_names, load_scale, scale_names
 from autovul.base.report import catalogue, wording
 from autovul.base.report.claims import Finding
 from autovul.base.report.controls import Controlled
 from autovul.base.report.sorting import weights_suffix
+from autovul.base.result import Result
 from autovul.base.statistics import Difference, Verdict
+
+if TYPE_CHECKING:
+    from autovul.base.report.contents import Contents
 
 NO_VERDICT = "no verdict"
 GROUP_WORDS = {"manual": "manual", "nas": "NAS", "mitigated": "mitigated", "yours": "yours"}
@@ -109,6 +115,11 @@ def _these_networks(finding: Finding, difference: Difference, shown: str) -> str
     text = f"These networks ({seeds} each): 95 % interval {wording.interval_text(interval, shown, signed=True)}"
     if finding.claim.expected is None:
         return f"{text}. The paper gives no number, so nothing is judged."
+    if finding.confounds:
+        how = (
+            f"{name} {'/'.join(left)} against {'/'.join(right)}" for name, (left, right) in finding.confounds.items()
+        )
+        return f"{text}. No verdict: the sides ran under different conditions, {wording.listed(how, 8)}."
     if finding.verdict and finding.verdict.direction == "undecided":
         return f"{text}: it holds 0, so the direction is undecided. {more_seeds(finding)}"
     return f"{text}: {verdict_text(finding.verdict)} ({expectation(finding)} expected)."
@@ -167,16 +178,20 @@ def _lacking(finding: Finding) -> str:
 
 def run_this(finding: Finding) -> str:
     """What to run for a verdict."""
-    result = finding.section.results[0]
+    return f"Run `{command(finding.experiment, scale_of(finding.section.results[0]))}`."
+
+
+def scale_of(result: Result) -> str:
+    """The package's scale that a record seems to be of, or a stand-in for the name of the user's own."""
     scales = (load_scale(name) for name in scale_names())
-    base = weights_suffix(result)
-    scale = next((each.name for each in scales if (each.suffix, each.dataset) == (base, result.dataset)), "")
-    return f"Run {command(finding.experiment, scale)}."
+    made_of = (weights_suffix(result), result.dataset)
+    return next((each.name for each in scales if (each.suffix, each.dataset) == made_of), "YOURS.yaml")
 
 
-def command(experiment: Experiment, scale: str = "") -> str:
+def command(experiment: Experiment, scale: str) -> str:
     """The command that makes an experiment's records."""
-    return f"`autovul reproduce {experiment.name}{f' --scale {scale}' if scale else ''} --seeds 3`"
+    name = experiment.name if experiment.name in experiment_names() else f"{experiment.name}.yaml"
+    return f"autovul reproduce {name}{'' if scale == 'paper' else f' --scale {scale}'} --seeds 3"
 
 
 def unmeasured(finding: Finding) -> str:
@@ -205,12 +220,16 @@ def survivals(found: Sequence[Controlled], finding: Finding) -> str:
     return f"{known.count('yes')} of {len(known)}{f', {silent} not known' if silent else ''}"
 
 
-def open_claims(experiments: Mapping[str, Experiment], findings: Sequence[Finding]) -> list[tuple[str, str, str]]:
-    """Claims that no record is about: the name, what it says, and what to run."""
-    there = {finding.name for finding in findings}
+def open_claims(contents: Contents) -> list[tuple[str, str, str]]:
+    """Claims that no record is about: the name, what it says, and what to run, at the scale that most records have."""
+    there = {finding.name for finding in contents.findings}
+    kinds = Counter((weights_suffix(result), result.dataset) for result in contents.results)
+    usual = max(kinds, key=kinds.__getitem__, default=None)
+    example = next((r for r in contents.results if (weights_suffix(r), r.dataset) == usual), None)
+    scale = scale_of(example) if example else "paper"
     return [
-        (name, claim.says, command(experiment).strip("`"))
-        for experiment in experiments.values()
+        (name, claim.says, command(experiment, scale))
+        for experiment in contents.experiments.values()
         for name, claim in experiment.claims.items()
         if name not in there
     ]

@@ -108,9 +108,20 @@ class Finding:
     def verdict(self) -> Verdict | None:
         """By the interval for these networks; None where it is not known, or nothing is expected."""
         difference = self.reading.difference
-        if difference is None or difference.these_networks is None or self.claim.expected is None:
+        if difference is None or difference.these_networks is None or self.claim.expected is None or self.confounds:
             return None
         return verdict(difference.these_networks, self.claim.expected, self.claim.tolerance)
+
+    @cached_property
+    def confounds(self) -> dict[str, tuple[list[str], list[str]]]:
+        """Options of which the two sides have no value in common, with each side's values; their size aside."""
+        first, second = ({network.name for network in side} for side in (self.reading.first, self.reading.second))
+        found = {}
+        for name, holders in self.section.differing.items():
+            left, right = ([v for v, who in holders.items() if side & set(who)] for side in (first, second))
+            if left and right and not set(left) & set(right) and name not in catalogue.STRUCTURE:
+                found[name] = (left, right)
+        return found
 
     @cached_property
     def seeds_needed(self) -> int | None:

@@ -30,7 +30,7 @@ def render(contents: Contents) -> str:
         lines += _wrapped(f"In no mean: {text}")
     for finding in contents.findings:
         lines += _claim(finding, contents.controls[finding.number])
-    if contents.results and (missing := claim_words.open_claims(contents.experiments, contents.findings)):
+    if contents.results and (missing := claim_words.open_claims(contents)):
         lines += ["", "Claims without results", "----------------------"]
         for name, says, command in missing:
             lines += _wrapped(f"{name}: the paper says that {says}. Run: {command}")

@@ -55,7 +55,7 @@ class Controlled:
 
     def survives(self, claimed: Verdict | None) -> Survival:
         """Whether the claim's direction is found under the control as well."""
-        if claimed is None or self.verdict is None:
+        if claimed is None or self.verdict is None or claimed.direction == "undecided":
             return "not known"
         if self.verdict.direction == claimed.direction:
             return "yes"

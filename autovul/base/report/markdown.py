@@ -31,7 +31,7 @@ def render(contents: Contents) -> str:
         lines += ["", "## The paper's claims", "", *_set(text_tables.claims(contents))]
     for finding in contents.findings:
         lines += _claim(finding, contents.controls[finding.number])
-    if contents.results and (missing := claim_words.open_claims(contents.experiments, contents.findings)):
+    if contents.results and (missing := claim_words.open_claims(contents)):
         lines += ["", "## Claims without results", ""]
         lines += [f"- {escaped(name)}: {escaped(says)}. Run `{command}`." for name, says, command in missing]
     for section in contents.sections:

@@ -74,7 +74,10 @@ def _by_setting(runs: list[Run]) -> list[tuple[dict[str, str], list[Run]]]:
     by_network: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in telling:
         by_network[run.result.group, network_name(run.result)].append(run)
-    names = sorted({name for members in by_network.values() for name in _varying(members)})
+    varying = {name for members in by_network.values() for name in _varying(members)}
+    if len({weights_suffix(run.result) for run in telling}) > 1:
+        varying.add("suffix")  # weights of another training, even where each network has only one of them
+    names = sorted(varying)
     parts: dict[tuple[str, ...], list[Run]] = defaultdict(list)
     for run in telling:
         settings = _settings(run.result)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TextIO
 
 from autovul.base.progress import clock
@@ -66,18 +66,26 @@ def status_line(sweep: Sweep, expected: Callable[[Run], float | None]) -> str:
     running = [each for each in sweep.in_state("running") if each.run.key in seconds]
     names = ", ".join(f"{each.run.name} {clock(seconds.get(each.run.key, 0))}" for each in running[:2])
     more = f" and {len(running) - 2} more" if len(running) > 2 else ""
-    left = [each.run for each in sweep.in_state("waiting", "running", "elsewhere")]
-    return (
-        f"{done}/{len(sweep.runs)} done, {failed} failed, {time_left(left, expected, sweep.launcher.capacity)};"
-        f" running: {names or 'nothing'}{more}"
-    )
+    runs = [each.run for each in sweep.in_state("waiting", "running", "elsewhere")]
+    left = time_left(runs, expected, seconds, sweep.launcher.capacity)
+    return f"{done}/{len(sweep.runs)} done, {failed} failed, {left}; running: {names or 'nothing'}{more}"
 
 
-def time_left(runs: Iterable[Run], expected: Callable[[Run], float | None], places: int) -> str:
-    """How long runs will take, by what was seen of runs like them."""
-    found = [expected(run) for run in runs]
+def time_left(
+    runs: Iterable[Run], expected: Callable[[Run], float | None], elapsed: Mapping[str, float], places: int
+) -> str:
+    """How long runs will take, by what was seen of runs like them.
+
+    Args:
+        runs: Those that have not ended.
+        expected: Seconds that a run takes; None where nobody knows.
+        elapsed: Seconds so far of those that run, by key.
+        places: How many run at once.
+    """
+    wholes = [(expected(run), elapsed.get(run.key, 0.0)) for run in runs]
+    found = [None if whole is None else max(0.0, whole - passed) for whole, passed in wholes]
     known = [seconds for seconds in found if seconds is not None]
     if not known:
         return "time unknown until a run of each kind has ended" if found else "nothing left"
     at_least = "at least " if len(known) < len(found) else "about "
-    return f"{at_least}{clock(sum(known) / max(1, places))} left"
+    return f"{at_least}{clock(max(sum(known) / max(1, places), *known))} left"

@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,9 +15,9 @@ from typing import Any, Literal
 from autovul.base.atomic import whole_file
 from autovul.base.environ import code_version
 from autovul.base.errors import UserError
-from autovul.base.result import Result, ResultError, version_of
+from autovul.base.result import BOOKKEEPING, Result, ResultError, version_of
 from autovul.base.sweep.plan import Catalogue, Run
-from autovul.base.sweep.subject import key_of_record
+from autovul.base.sweep.subject import key_of, key_of_record, plain
 
 Done = Literal["ok", "diverged"]
 START_SECONDS = 3.0  # what a run takes besides what its record counts: loading data, building the network
@@ -34,6 +34,7 @@ class Entry:
     weights_sha256: str
     kind: tuple[str, str, str]  # experiment, algorithm, data set
     about: str
+    options: Mapping[str, Any]  # of a training
 
 
 class Ledger:
@@ -50,7 +51,7 @@ class Ledger:
         self._seen: dict[Path, tuple[int, int]] = {}
         self._hashes = Hashes(result_dir / ".sweep" / ".hashes.json")
         self._data: dict[str, str] = {}
-        self._costs: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self._costs: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
 
     def refresh(self, experiments: Iterable[str]) -> None:
         """Read what is new among the records of these kinds of experiment."""
@@ -67,6 +68,8 @@ class Ledger:
 
     def status(self, run: Run) -> Done | None:
         """How the run ended, if a record of it holds: of these options, this version, data and weights."""
+        if not self._entries.get(run.key):
+            return None  # without reading any data: a plan can be shown before there are any
         version, data = version_of(run.subject.experiment), self.data_sha256(run)
         weights = self.weights_sha256(run.subject.weights) if run.subject.weights else None
         for entry in self._entries.get(run.key, ()):
@@ -97,20 +100,34 @@ class Ledger:
         return self._hashes.find(str(path), [path], lambda: self.catalogue.weights_sha256(path))
 
     def require_own_weights(self, run: Run) -> None:
-        """Make sure that a training does not overwrite weights that come from elsewhere.
+        """Make sure that a training does not overwrite weights that it would not make again.
 
         Raises:
-            UserError: There are such weights.
+            UserError: There are such weights: of a training with other options, or from elsewhere.
         """
         path = run.subject.weights
         if path is None or not path.is_file() or path.with_suffix(".state").exists():
             return
-        made_here = {e.weights_sha256 for found in self._entries.values() for e in found if e.kind[0] == "train"}
-        if self.weights_sha256(path) not in made_here:
+        digest = self.weights_sha256(path)
+        makers = {
+            key: entry
+            for key, found in self._entries.items()
+            for entry in found
+            if entry.kind[0] == "train" and entry.weights_sha256 == digest
+        }
+        if run.key in makers:
+            return
+        where = "--model_dir puts the new ones into a folder of their own"
+        if makers:
+            other = _differences([*makers.values()][0].options, run.subject.options)
             raise UserError(
-                f"{path} holds weights that no training recorded in {self.result_dir} made, and training would "
-                "overwrite them: use them with --published_weights, or move them away"
+                f"{path} was trained with other options ({other}), and training would overwrite it: {where}"
             )
+        raise UserError(
+            f"{path} holds weights that no training recorded in {self.result_dir} made, and training would overwrite "
+            f"them: {where}, --result_dir names the folder of their records, and --published_weights measures "
+            "what lies in the model folder under the networks' plain names"
+        )
 
     def fail(self, run: Run, message: str) -> None:
         """Record that a run came to nothing."""
@@ -129,9 +146,14 @@ class Ledger:
         return found[-1].about if found else ""
 
     def seconds(self, run: Run) -> float | None:
-        """How long the run may take, by what runs of its kind took; None where there was none."""
+        """How long the run may take, by what runs with its options took; None where there was none.
+
+        Of the same network if there are such, else of any.
+        """
         subject = run.subject
-        by_model = self._costs.get((subject.experiment, subject.algorithm, subject.dataset), {})
+        by_model = self._costs.get(
+            _cost_key(subject.experiment, subject.algorithm, subject.dataset, subject.options), {}
+        )
         found = by_model.get(subject.model) or [seconds for each in by_model.values() for seconds in each]
         return statistics.fmean(found) + START_SECONDS if found else None
 
@@ -144,15 +166,27 @@ class Ledger:
             weights_sha256=result.weights_sha256,
             kind=(result.experiment, result.algorithm, result.dataset),
             about=result.message,
+            options=result.options if result.experiment == "train" else {},
         )
         self._entries[key_of_record(result)].append(entry)
         if result.status == "ok":
-            self._costs[entry.kind][result.model].append(sum(result.seconds.values()))
+            cost = _cost_key(*entry.kind, result.options)
+            self._costs[cost][result.model].append(sum(result.seconds.values()))
 
     def _forget(self, path: Path) -> None:
         if path in self._seen:
             for key, entries in self._entries.items():
                 self._entries[key] = [entry for entry in entries if entry.path != path]
+
+
+def _cost_key(experiment: str, algorithm: str, dataset: str, options: Mapping[str, Any]) -> str:
+    """Equal for runs that differ in network and seed only."""
+    return key_of(experiment, algorithm, dataset, "", 0, options)
+
+
+def _differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    names = [name for name in wanted if name not in BOOKKEEPING and plain(recorded.get(name)) != plain(wanted[name])]
+    return ", ".join(f"{name} {recorded.get(name)} instead of {wanted[name]}" for name in names[:3]) or "unknown ones"
 
 
 class Hashes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +27,8 @@ class Catalogue(Protocol):
     def known_options(self) -> KnownOptions: ...
 
     def networks(self, names: Sequence[str]) -> list[tuple[str, str]]: ...
+
+    def takes(self, network: str, option: str) -> bool: ...
 
     def subject(self, argv: Sequence[str]) -> tuple[Subject, Any]: ...
 
@@ -102,12 +104,14 @@ class Planner:
         that whatever has been reached is even; within a network, what others wait for comes first.
 
         Raises:
-            UsageError: An unknown command, network or option.
+            UsageError: An unknown command, network or option; an option that no run takes; two trainings of which each
+                would overwrite the other's weights; a network that has no run of what must come first.
         """
         self._check_options(wish)
         wanted = self._with_what_comes_first(wish.experiments or tuple(self.experiments))
         scaled = {name: wish.scale.apply(self.experiments[name]) for name in wanted}
         allowed = self._allowed(wish)
+        self._check_what_comes_first(scaled, allowed)
         order = _alternating({each for name in scaled for each in self._members(scaled[name], allowed)}, allowed)
         templates: dict[tuple[Any, ...], tuple[Subject, Any]] = {}
         runs: dict[str, Run] = {}
@@ -123,6 +127,8 @@ class Planner:
                             runs[run.key] = replace(known or run, experiments=named)
         if not runs:
             raise UsageError("nothing to run: none of these networks takes part in these experiments")
+        self._check_use(wish, scaled, order)
+        _check_weights(runs.values())
         return [*runs.values()]
 
     def _runs(
@@ -156,7 +162,8 @@ class Planner:
         self, experiment: Experiment, wish: Wish, command: str, network: tuple[str, str], cell: Options
     ) -> dict[str, Any]:
         schedule = experiment.schedule if command == experiment.command else {}
-        given = {name: value for name, value in (wish.options or {}).items() if self._takes(command, experiment, name)}
+        algorithm = _algorithm(experiment, wish)
+        given = self._given(command, algorithm, wish, network[0])
         options = {
             "dataset": wish.scale.dataset,
             **wish.scale.network_options(*network),
@@ -165,17 +172,22 @@ class Planner:
             **cell,
             **{name: value for name, value in given.items() if name not in cell},
         }
-        if self._takes(command, experiment, "resume"):
+        if self._takes(command, algorithm, "resume"):
             options["resume"] = True
-        if cell and self._takes(command, experiment, "attack_dir"):
+        if cell and self._takes(command, algorithm, "attack_dir"):
             # Cells of a grid share network and attack: each has its own folder for what it leaves behind.
             folder = Path(str(options.get("attack_dir", "./data/attack")))
             options["attack_dir"] = str(folder / "_".join(f"{key}_{value}" for key, value in cell.items()))
         return options
 
-    def _takes(self, command: str, experiment: Experiment, name: str) -> bool:
-        """Whether the command, with the experiment's algorithm, has an option."""
-        algorithm = experiment.options.get("attack")
+    def _given(self, command: str, algorithm: Any, wish: Wish, network: str) -> dict[str, Any]:
+        """The user's options that a command and a network take."""
+        given = wish.options or {}
+        taken = [name for name in given if self._takes(command, algorithm, name)]
+        return {name: given[name] for name in taken if self.catalogue.takes(network, name)}
+
+    def _takes(self, command: str, algorithm: Any, name: str) -> bool:
+        """Whether the command, with an algorithm, has an option."""
         return any(each.group != "algorithm" or self._is_of(each, algorithm) for each in self._declared(command, name))
 
     def _declared(self, command: str, name: str) -> list[Any]:
@@ -211,6 +223,32 @@ class Planner:
                 hint = nearest(experiment.command, self.known.sections)
                 raise UsageError(f"{experiment.name}: no command {experiment.command!r}{hint}")
 
+    def _check_use(self, wish: Wish, scaled: Mapping[str, Experiment], networks: Sequence[tuple[str, str]]) -> None:
+        """Every option that was given is taken by some run."""
+        commands = {(each.command, _algorithm(each, wish)) for each in scaled.values()}
+        if wish.published:
+            commands = {(PUBLISHED if name == "train" else name, algorithm) for name, algorithm in commands}
+        used = {
+            name
+            for command, algorithm in commands
+            for network, _ in networks
+            for name in self._given(command, algorithm, wish, network)
+        }
+        if unused := [f"--{name}" for name in wish.options or {} if name not in used]:
+            raise UsageError(f"{', '.join(unused)}: no run of {', '.join(scaled)} with these networks takes it")
+
+    def _check_what_comes_first(
+        self, scaled: Mapping[str, Experiment], allowed: Sequence[tuple[str, str]] | None
+    ) -> None:
+        members = {name: self._members(experiment, allowed) for name, experiment in scaled.items()}
+        for name, experiment in scaled.items():
+            first = [each for before in experiment.after for each in members[before]]
+            lacking = [network for network, group in members[name] if (network, group) not in first]
+            if experiment.after and lacking:
+                raise UsageError(
+                    f"{name}: {lacking[0]} takes no part in {' or '.join(experiment.after)}, which comes first"
+                )
+
     def _with_what_comes_first(self, names: Sequence[str]) -> list[str]:
         found: dict[str, None] = {}
 
@@ -235,6 +273,18 @@ class Planner:
         compares_groups = "manual" in experiment.networks or "nas" in experiment.networks
         own = [each for each in allowed if each[1] == "yours" and each not in members and compares_groups]
         return [*(each for each in members if each in allowed), *own]
+
+
+def _algorithm(experiment: Experiment, wish: Wish) -> Any:
+    return (wish.options or {}).get("attack", experiment.options.get("attack"))
+
+
+def _check_weights(runs: Iterable[Run]) -> None:
+    trainings: dict[Path, Run] = {}
+    for run in runs:
+        path = run.subject.weights
+        if run.subject.trains and path is not None and (other := trainings.setdefault(path, run)) is not run:
+            raise UsageError(f"{other.name} and {run.name} would both write {path}: trainings cannot differ in a plan")
 
 
 def as_text(value: Any) -> str:

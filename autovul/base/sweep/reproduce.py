@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autovul.base.errors import Interrupted
-from autovul.base.experiments import load_experiments, load_scale
+from autovul.base.experiments import FILE_ENDINGS, load_experiments, load_scale
 from autovul.base.sweep.display import Display, time_left
 from autovul.base.sweep.launchers.choice import choose
 from autovul.base.sweep.launchers.local import LocalLauncher
@@ -51,7 +51,9 @@ def reproduce(options: SweepOptions, machines: MachineOptions, passed: Mapping[s
         deadline=time.monotonic() + 60 * options.time_limit if options.time_limit else None,
     )
     sweep.look()
-    print(_summary(sweep, options, names, time_left(_missing(sweep), ledger.seconds, launcher.capacity)), flush=True)
+    print(
+        _summary(sweep, options, names, time_left(_missing(sweep), ledger.seconds, {}, launcher.capacity)), flush=True
+    )
     if options.dry_run:
         for run in _missing(sweep):
             print(f"autovul {shlex.join(run.argv)}")
@@ -69,7 +71,7 @@ def reproduce(options: SweepOptions, machines: MachineOptions, passed: Mapping[s
 
 def _plan(options: SweepOptions, passed: Mapping[str, Any], catalogue: Catalogue) -> tuple[list[Run], list[str]]:
     experiments = load_experiments(options.experiments)
-    own = [Path(each).stem if each.endswith((".yaml", ".yml")) else each for each in options.experiments]
+    own = [Path(each).stem if each.endswith(FILE_ENDINGS) else each for each in options.experiments]
     wish = Wish(
         experiments=tuple(own),
         scale=load_scale(options.scale),
@@ -129,7 +131,9 @@ def _conclude(sweep: Sweep) -> int:
 
 def _report(result_dir: Path, options: SweepOptions) -> None:
     """Make the report in a process of its own, as a command like the others."""
-    argv = ("report", str(result_dir), f"--output_dir={options.report_dir}")
+    argv: tuple[str, ...] = ("report", str(result_dir), f"--output_dir={options.report_dir}")
+    if own := [name for name in options.experiments if name.endswith(FILE_ENDINGS)]:
+        argv += (f"--experiments={','.join(own)}",)
     folder = result_dir.absolute() / ".sweep"
     task = Task(
         "report", "report", argv, Path.cwd(), Path("data", "log", "sweep", "report.log"), folder / "report.lock"

@@ -75,17 +75,17 @@ def key_of_record(result: Result) -> str:
 
 def key_of(experiment: str, algorithm: str, dataset: str, model: str, seed: int, options: Mapping[str, Any]) -> str:
     """A digest of what a run measures; options that only say where, how fast or how verbosely are no part of it."""
-    relevant = {name: _plain(value) for name, value in options.items() if name not in BOOKKEEPING}
+    relevant = {name: plain(value) for name, value in options.items() if name not in BOOKKEEPING}
     identity = [experiment, algorithm, dataset, model, seed, relevant]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value as JSON gives it back, with 8 and 8.0 alike."""
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if isinstance(value, Mapping):
-        return {str(name): _plain(each) for name, each in value.items()}
+        return {str(name): plain(each) for name, each in value.items()}
     if isinstance(value, Path):
         return str(value)
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

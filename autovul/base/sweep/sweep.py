@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from autovul.base.sweep import lock
-from autovul.base.sweep.ledger import Ledger
+from autovul.base.sweep.ledger import Done, Ledger
 from autovul.base.sweep.plan import Run
 from autovul.base.sweep.task import BUSY, LOST, Launcher, Outcome, Task
 
@@ -82,7 +82,9 @@ class Sweep:
         """Find out which runs have a result that holds, from the records alone."""
         self._refresh()
         for each in self.progress.values():
-            if each.state not in FINAL and not each.needed and (status := self.ledger.status(each.run)):
+            # What came of weights that are to be made anew is no result of theirs.
+            ready = all(self.progress[key].state in FINAL for key in each.run.after)
+            if ready and each.state not in FINAL and not each.needed and (status := self.ledger.status(each.run)):
                 each.state, each.found = status, True
         self._bring_back_lost_weights()
         for run in self.runs:
@@ -92,6 +94,8 @@ class Sweep:
     def go(self) -> None:
         """Run what is missing. Interruptions come out as they are, after the launcher has been stopped."""
         self.look()
+        for each in self.in_state("waiting"):
+            self.ledger.data_sha256(each.run)  # read, or fetched, once, before several processes need it
         try:
             while self._goes_on():
                 self._look_elsewhere()
@@ -188,7 +192,7 @@ class Sweep:
             each.state, each.look_again = "elsewhere", time.monotonic() + LOOK_AGAIN
             return
         self.ledger.refresh([each.run.subject.experiment])
-        if status := self.ledger.status(each.run):
+        if status := self._status(each):
             each.message = self.ledger.diagnosis(each.run) if status != "ok" else ""
             self.ledger.forgive(each.run)
             self._change(each, status, outcome)
@@ -211,11 +215,18 @@ class Sweep:
                 continue
             each.look_again = now + LOOK_AGAIN
             self.ledger.refresh([each.run.subject.experiment])
-            if status := self.ledger.status(each.run):
+            if status := self._status(each):
                 each.found = True
                 self._change(each, status, None)
             elif not lock.is_held(self._lock(each.run)):
                 each.state = "waiting"
+
+    def _status(self, each: Progress) -> Done | None:
+        """By its records; of a training that is repeated for its weights, which are gone, only with weights."""
+        weights = each.run.subject.weights
+        if each.needed and weights is not None and not weights.is_file():
+            return None
+        return self.ledger.status(each.run)
 
     def _change(self, each: Progress, state: State, outcome: Outcome | None) -> None:
         each.state = state

@@ -29,7 +29,7 @@ def finding(report, name):
 def test_every_claim_of_the_package_is_judged_once_on_one_campaign(full):
     names = [name for experiment in load_experiments().values() for name in experiment.claims]
     assert [each.name for each in full.findings] == names
-    assert not claim_words.open_claims(full.experiments, full.findings)
+    assert not claim_words.open_claims(full)
 
 
 def test_a_claims_numbers_are_those_of_its_records(full):
@@ -76,7 +76,7 @@ def test_runs_with_another_option_than_the_experiments_are_not_its():
     other = [r.replace(options={**r.options, "grad_method": "nes"}) for r in campaign(2, ["fig2"])]
     assert not [each for each in build(other).findings if each.name == "fig2"]
     assert ("fig2", "attacks succeed more often on searched networks, by about 10 points") in [
-        entry[:2] for entry in claim_words.open_claims(build(other).experiments, [])
+        entry[:2] for entry in claim_words.open_claims(build(other))
     ]
 
 
@@ -106,14 +106,14 @@ def test_schedules_are_not_compared_but_weights_of_another_scale_are_kept_apart(
     found = [each for each in build(paper + fast).findings if each.name == "fig2"]
     assert [each.section.setting for each in found] == [{"suffix": "_fast"}, {"suffix": "none"}]
     assert [each.reading.difference.estimate == 0 for each in found] == [True, False]
-    assert "--scale fast" in claim_words.run_this(found[0]) and "--scale paper" in claim_words.run_this(found[1])
+    assert "--scale fast" in claim_words.run_this(found[0]) and "--scale" not in claim_words.run_this(found[1])
 
 
 def test_one_seed_gives_no_verdict_and_says_what_to_run():
     found = finding(build(campaign(1, ["fig2"])), "fig2")
     assert found.verdict is None
     text = " ".join(claim_words.sentences(found))
-    assert "no verdict is possible" in text and "autovul reproduce fig2 --scale paper --seeds 3" in text
+    assert "no verdict is possible" in text and "autovul reproduce fig2 --seeds 3" in text
     assert claim_words.label(found) == "no verdict"
 
 
@@ -206,3 +206,42 @@ def test_the_figure_shows_the_band_zero_and_every_interval_in_proportion(full):
     )
     assert [row.label for row in drawn.rows][2:] == ["Plain rate, classified as the target", "Equal clean accuracy"]
     assert "These networks: +" in drawn.description and "Expected: +6 to +14 points." in drawn.description
+
+
+def with_options(results, group, **options):
+    return [r.replace(options={**r.options, **options}) if r.group == group else r for r in results]
+
+
+def test_sides_under_different_conditions_get_no_verdict():
+    results = with_options(with_options(campaign(2, ["fig2"]), "manual", iteration=3), "nas", iteration=7)
+    found = finding(build(results), "fig2")
+    assert found.confounds == {"iteration": (["7"], ["3"])}
+    assert found.verdict is None
+    assert "No verdict: the sides ran under different conditions, iteration 7 against 3." in " ".join(
+        claim_words.sentences(found)
+    )
+    sizes = with_options(campaign(2, ["fig2"]), "manual", width=0.5)
+    assert finding(build(sizes), "fig2").verdict is not None, "a size belongs to its group"
+
+
+def test_weights_of_two_scales_never_share_a_section():
+    results = campaign(2, ["fig2"])
+    mixed = [
+        r.replace(options={**r.options, "suffix": "_fast" + str(r.options["suffix"])}) if r.group == "nas" else r
+        for r in results
+    ]
+    sections = [s for s in build(mixed).sections if s.experiment == "adv_attack"]
+    assert [{n.group for n in s.networks} for s in sections] == [{"nas"}, {"manual"}]
+
+
+def test_the_command_names_the_file_of_an_own_experiment_and_the_scale_of_the_records(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "title: Mine\ncommand: membership\nnetworks: [nas]\n"
+        "claims: {mine: {says: x, metric: m, first: [nas], range: [0, 1]}}\n"
+    )
+    experiments = load_experiments([str(tmp_path / "mine.yaml")])
+    paper = campaign(2, ["fig2"])
+    fast = [r.replace(options={**r.options, "suffix": f"_fast{r.options['suffix']}"}) for r in paper]
+    commands = {name: command for name, _, command in claim_words.open_claims(build(fast, experiments=experiments))}
+    assert commands["mine"] == "autovul reproduce mine.yaml --scale fast --seeds 3"
+    assert commands["fig9"] == "autovul reproduce fig9 --scale fast --seeds 3"

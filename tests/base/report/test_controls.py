@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from autovul.base.report import build, claim_words, controls
+from autovul.base.report.controls import Controlled
 from autovul.base.result import Metric
+from autovul.base.statistics import Difference, Interval, Verdict
 from tests.base.report.records import campaign, make
 
 
@@ -127,3 +129,13 @@ def test_shared_weights_are_said():
     assert "(all networks): training does not vary" in found.note
     own = build(campaign(2, ["fig2"]))
     assert controls.TRAINING not in [each.name for each in own.controls[1]]
+
+
+@pytest.mark.parametrize("control", ["holds", "undecided", "fails"])
+def test_an_undecided_claim_survives_nothing(control):
+    ends = {"holds": (1.0, 3.0), "undecided": (-1.0, 3.0), "fails": (-3.0, -1.0)}[control]
+    difference = Difference(1.0, Interval(1.0, *ends), None, None, (2, 2))
+    controlled = Controlled("x", "m", "", difference, 1.0, None)
+    assert controlled.verdict.direction == control
+    assert controlled.survives(Verdict("undecided", None)) == "not known"
+    assert controlled.survives(Verdict("holds", None)) == {"holds": "yes", "fails": "no"}.get(control, "undecided")

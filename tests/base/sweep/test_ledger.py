@@ -7,6 +7,7 @@ import os
 import pytest
 
 from autovul.base import result as result_module
+from autovul.base.sweep.display import time_left
 from autovul.base.sweep.ledger import START_SECONDS, Ledger
 from autovul.base.sweep.subject import key_of
 from tests.base.sweep.world import Files, record, run, sha
@@ -100,11 +101,29 @@ def test_a_damaged_cache_is_only_a_cache(tmp_path, files):
     assert ledger(tmp_path, files).weights_sha256(path) == sha("weights")
 
 
-def test_time_is_estimated_from_runs_of_the_same_kind(tmp_path, files):
+def test_time_is_estimated_from_runs_with_the_same_options(tmp_path, files):
     one = run("one", tmp_path)
+    record(run("one", tmp_path, epoch=200), files).replace(seconds={"a": 9000.0}).write(tmp_path / "result")
     found = ledger(tmp_path, files)
     assert found.seconds(one) is None
     record(run("two", tmp_path), files).replace(seconds={"a": 30.0}).write(tmp_path / "result")
     assert ledger(tmp_path, files).seconds(one) == 30 + START_SECONDS
     record(one, files).write(tmp_path / "result")
     assert ledger(tmp_path, files).seconds(one) == 10 + START_SECONDS
+
+
+def test_a_plan_without_records_needs_no_data(tmp_path):
+    class NoData(Files):
+        def data_sha256(self, data):
+            raise AssertionError("read")
+
+    assert ledger(tmp_path, NoData()).status(run("one", tmp_path)) is None
+
+
+def test_time_left_is_no_less_than_the_longest_run_and_counts_what_has_passed(tmp_path):
+    runs = [run(name, tmp_path) for name in "abcd"]
+    seconds = dict(zip((each.key for each in runs), (60.0, 60.0, 3600.0, 60.0), strict=True))
+    expected = lambda one: seconds[one.key]  # noqa: E731
+    assert time_left(runs, expected, {}, 4) == "about 1:00:00 left"
+    assert time_left(runs, expected, {runs[2].key: 1800.0}, 4) == "about 0:30:00 left"
+    assert time_left(runs, expected, {runs[2].key: 9999.0}, 1) == "about 0:03:00 left"

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from autovul.base.errors import UsageError
+from autovul.base.sweep.launchers.choice import choose
 from autovul.base.sweep.launchers.local import LocalLauncher
+from autovul.base.sweep.options import MachineOptions
 from autovul.base.sweep.task import BUSY, LOST, Task
 from autovul.base.sweep.worker import last_line
 
@@ -102,7 +105,10 @@ PARENT = """
     import sys
     from pathlib import Path
     from tests.base.sweep.test_local import slow
-    from autovul.base.sweep.launchers.local import LocalLauncher
+    from autovul.base.errors import UsageError
+from autovul.base.sweep.launchers.choice import choose
+from autovul.base.sweep.launchers.local import LocalLauncher
+from autovul.base.sweep.options import MachineOptions
     if __name__ == "__main__":
         launcher = LocalLauncher([None])
         launcher.start([slow(Path(sys.argv[1]), "one")])
@@ -144,3 +150,12 @@ def test_last_line(tmp_path):
     log.write_bytes(b"first\nsecond\r\rbar 10 %\rbar 90 %\n\n")
     assert last_line(log) == "bar 90 %"
     assert last_line(log, begin=len(b"first\nsecond\r\rbar 10 %\rbar 90 %\n")) == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "device", "message"),
+    [({}, "cuda:1", "CUDA_VISIBLE_DEVICES=1"), ({"gpus": 0.5}, "auto", "--gpus is for clusters")],
+)
+def test_gpus_are_given_out_by_the_sweep(tmp_path, options, device, message):
+    with pytest.raises(UsageError, match=message):
+        choose(MachineOptions(**options), device, tmp_path)

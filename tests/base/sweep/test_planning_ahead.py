@@ -67,6 +67,7 @@ def go(tmp_path, monkeypatch):
             diagnosis=lambda run: "",
             forgive=lambda run: None,
             fail=lambda run, message: None,
+            data_sha256=lambda run: "",
         )
         poll = launcher.poll
 

@@ -241,3 +241,36 @@ def test_a_launcher_that_plans_ahead_is_told_what_comes_first(world):
     sweep.go()
     after = {task.name: task.after for task in taken}
     assert after == {"victim": (), "first": (world.train.key,), "second": (world.train.key,), "alone": ()}
+
+
+def test_attacks_on_weights_that_are_to_be_made_anew_are_void(world):
+    world.runs = [world.train, world.first]
+    world.sweep().go()
+    # The training's record no longer holds, but the attack's does, on the weights that are still there.
+    world.files.data = "other data"
+    (world.folder / "result" / ".sweep" / ".hashes.json").unlink()
+    record(world.first, world.files).write(world.folder / "result")
+    world.trained = "other weights"
+    sweep = world.sweep()
+    sweep.go()
+    assert sweep.launcher.log == ["victim", "first"]
+
+
+def test_weights_of_a_training_with_other_options_are_not_overwritten(world):
+    world.sweep().go()
+    world.train = run("victim", world.folder, trains=True, epoch=60)
+    world.runs = [world.train]
+    with pytest.raises(UserError, match=r"trained with other options \(epoch None instead of 60\).*--model_dir"):
+        world.sweep().go()
+
+
+def test_a_repeated_training_that_fails_is_not_ok(world):
+    world.sweep().go()
+    world.train.subject.weights.unlink()
+    for path in (world.folder / "result" / "attack").glob("*first*"):
+        path.unlink()
+    world.bad["victim"] = [(1, "out of memory")] * 2
+    again = world.sweep(retries=1)
+    again.go()
+    assert states(again)["victim"] == "failed" and states(again)["first"] == "skipped"
+    assert again.progress[world.train.key].message == "out of memory"

@@ -24,7 +24,15 @@ def choose(options: MachineOptions, device: str, folder: Path) -> tuple[Launcher
         UserError: There is no such cluster, or a package is missing.
     """
     gpus = 0.0 if device == "cpu" else options.gpus
+    if ":" in device:
+        kind, _, number = device.partition(":")
+        raise UsageError(
+            f"--device {device}: a sweep gives out the GPUs itself; CUDA_VISIBLE_DEVICES={number} before the command "
+            f"and --device {kind} keep it to one"
+        )
     if options.launcher == "local":
+        if options.gpus is not None:
+            raise UsageError("--gpus is for clusters; on this machine --jobs says how many runs share a GPU")
         return _local(options, device)
     if gpus is not None and gpus > 1 and gpus != int(gpus):
         raise UsageError(f"--gpus: a share of one GPU, or a whole number of them, not {gpus:g}")
