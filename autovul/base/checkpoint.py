@@ -55,9 +55,12 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
 
 
 def digest(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and bytes of tensors, in hexadecimal: the same weights, the same digest."""
+    """SHA-256 over names, types, shapes and bytes of tensors, in hexadecimal: the same weights, the same digest.
+
+    The order of the tensors does not matter.
+    """
     sha = hashlib.sha256()
-    for name, tensor in state.items():
+    for name, tensor in sorted(state.items()):
         plain = tensor.detach().cpu().contiguous()
         sha.update(f"{name} {plain.dtype} {tuple(plain.shape)};".encode())
         sha.update(plain.flatten().view(torch.uint8).numpy().data)

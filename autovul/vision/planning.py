@@ -17,7 +17,7 @@ from autovul.vision.datasets import DataOptions
 from autovul.vision.models.factory import STRUCTURE
 from autovul.vision.models.own import is_own
 from autovul.vision.models.registry import GROUPS, networks
-from autovul.vision.models.weights import model_path
+from autovul.vision.models.weights import as_loaded, model_path
 from autovul.vision.utils.model_archs.darts.genotypes import VARIANTS
 
 
@@ -90,6 +90,10 @@ class Planning:
     def weights_sha256(self, path: Path) -> str:
         """The digest of a file of weights."""
         return digest(load_state(path))
+
+    def loaded_sha256(self, path: Path, subject: Subject) -> str:
+        """The digest of what the run's network has once it has read a file of weights, which others may have made."""
+        return digest(as_loaded(load_state(path), auxiliary=bool(subject.options.get("auxiliary"))))
 
     def _weights(self, subject: Subject, settings: Settings) -> Path | None:
         if settings.command != "train" and not settings.model.pretrain:

@@ -77,6 +77,7 @@ class Ledger:
                 continue
             # A training whose weights were taken away since is still a result; see `Sweep` for those who need them.
             fits = weights == entry.weights_sha256 or (run.subject.trains and weights is None)
+            fits = fits or (not run.subject.trains and self._loaded_sha256(run) == entry.weights_sha256)
             if run.subject.weights is None or fits or (run.subject.trains and entry.status == "diverged"):
                 return "ok" if entry.status == "ok" else "diverged"
         return None
@@ -98,6 +99,14 @@ class Ledger:
         if not path.is_file():
             return None
         return self._hashes.find(str(path), [path], lambda: self.catalogue.weights_sha256(path))
+
+    def _loaded_sha256(self, run: Run) -> str | None:
+        """The digest that a run records of weights which are not in the form in which autovul writes them."""
+        path, auxiliary = run.subject.weights, run.subject.options.get("auxiliary")
+        if path is None or not path.is_file():
+            return None
+        question = f"{path} as loaded, auxiliary {auxiliary}"
+        return self._hashes.find(question, [path], lambda: self.catalogue.loaded_sha256(path, run.subject))
 
     def require_own_weights(self, run: Run) -> None:
         """Make sure that a training does not overwrite weights that it would not make again.

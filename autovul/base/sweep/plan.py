@@ -38,6 +38,8 @@ class Catalogue(Protocol):
 
     def weights_sha256(self, path: Path) -> str: ...
 
+    def loaded_sha256(self, path: Path, subject: Subject) -> str: ...
+
 
 @dataclass(frozen=True)
 class Run:

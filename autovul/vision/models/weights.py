@@ -46,6 +46,23 @@ def load_weights(model: ImageModel, path: str | Path) -> None:
     model.load_state_dict(state)
 
 
+def as_loaded(state: State, *, auxiliary: bool) -> State:
+    """A file's tensors as `load_weights` gives them to a network: without prefixes, and in single precision.
+
+    Args:
+        state: As read.
+        auxiliary: Whether the network has an auxiliary head, which else is left out.
+    """
+    for prefix in WRAPPERS * 2:  # one may stand within another
+        if all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return {
+        key: value.float() if value.is_floating_point() else value
+        for key, value in state.items()
+        if auxiliary or not key.startswith(AUXILIARY)
+    }
+
+
 def model_path(model_dir: str | Path, dataset: str, name: str, suffix: str = "") -> Path:
     """Where a model's weights belong: ``{model_dir}/image/{dataset}/{name}{suffix}.pth``."""
     return Path(model_dir) / "image" / dataset / f"{name}{suffix}.pth"

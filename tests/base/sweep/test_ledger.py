@@ -127,3 +127,15 @@ def test_time_left_is_no_less_than_the_longest_run_and_counts_what_has_passed(tm
     assert time_left(runs, expected, {}, 4) == "about 1:00:00 left"
     assert time_left(runs, expected, {runs[2].key: 1800.0}, 4) == "about 0:30:00 left"
     assert time_left(runs, expected, {runs[2].key: 9999.0}, 1) == "about 0:03:00 left"
+
+
+def test_weights_in_a_foreign_form_are_known_by_what_a_network_gets_of_them(tmp_path, files):
+    train = run("victim", tmp_path, trains=True)
+    attack = run("attack", tmp_path, after=[train])
+    path = attack.subject.weights
+    path.parent.mkdir()
+    path.write_text("module.weights")
+    record(attack, files, weights=sha("weights")).write(tmp_path / "result")
+    assert ledger(tmp_path, files).status(attack) == "ok"
+    path.write_text("module.others")
+    assert ledger(tmp_path, files).status(attack) is None

@@ -30,6 +30,9 @@ class Files:
         self.reads += 1
         return sha(path.read_text())
 
+    def loaded_sha256(self, path: Path, subject: Subject) -> str:
+        return sha(path.read_text().removeprefix("module."))
+
 
 def run(name: str, folder: Path, *, after: Sequence[Run] = (), trains: bool = False, **options) -> Run:
     """A run; one that has another before it reads its weights."""

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from autovul.base.checkpoint import digest, load_state
 from autovul.base.errors import UserError
 from autovul.vision import models
-from autovul.vision.models.weights import find_pretrained
+from autovul.vision.models.weights import as_loaded, find_pretrained
 
 CELLS = {"layers": 3, "init_channels": 4}
 
@@ -98,3 +99,22 @@ def test_pretrain_loads_what_lies_in_the_model_folder(tmp_path):
     trained = models.create("darts", **options)
     trained.save(tmp_path / "image" / "toy" / "darts_x.pth")
     assert equal(models.create("darts_v2", pretrain=True, **options), trained)
+
+
+@pytest.mark.parametrize("auxiliary", [False, True])
+@pytest.mark.parametrize("form", ["plain", "ddp", "ddp and compiled", "half", "reversed"])
+def test_a_files_tensors_as_loaded_are_those_of_the_model_that_loads_it(tmp_path, form, auxiliary):
+    """The sweep knows published files by this, before and without any model."""
+    state = models.create("darts", auxiliary=True, **CELLS).state_dict()
+    forms = {
+        "plain": state,
+        "ddp": {f"module.{key}": value for key, value in state.items()},
+        "ddp and compiled": {f"module._orig_mod.{key}": value for key, value in state.items()},
+        "half": {key: value.half() if value.is_floating_point() else value for key, value in state.items()},
+        "reversed": dict(reversed(state.items())),
+    }
+    torch.save(forms[form], tmp_path / "w.pth")
+    model = models.create("darts", auxiliary=auxiliary, **CELLS)
+    model.load(tmp_path / "w.pth")
+    found = as_loaded(load_state(tmp_path / "w.pth"), auxiliary=auxiliary)
+    assert digest(found) == digest(model.state_dict())
