@@ -34,8 +34,8 @@ def test_the_readmes_python_runs_on_what_the_quickstart_leaves(tmp_path, monkeyp
     """Without a training: the network that the smoke scale would train lies where the quickstart would put it."""
     monkeypatch.chdir(tmp_path)
     scale = load_scale("smoke")
-    model = models.create("pc_darts", dataset=datasets.create(scale.dataset), **scale.cells)
-    path = Path("quickstart/data/model/image", scale.dataset, f"pc_darts{scale.suffix}.pth")
+    model = models.create("darts", dataset=datasets.create(scale.dataset), **scale.cells)
+    path = Path("quickstart/data/model/image", scale.dataset, f"darts{scale.suffix}.pth")
     path.parent.mkdir(parents=True)
     torch.save(model.state_dict(), path)
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
