@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -193,7 +194,7 @@ def test_own_networks_join_what_compares_groups(workspace, monkeypatch):
     }
     assert not {name for run in own for name in run.experiments} & {"table4", "fig16", "fig17"}
     assert {run.subject.model for run in own} == {"mine.build"}
-    assert not any("width" in flag or "layers" in flag for run in own for flag in run.argv)
+    assert not any(flag.startswith(("--width=", "--layers=")) for run in own for flag in run.argv)
 
 
 def test_aliases_and_groups_name_networks():
@@ -245,3 +246,16 @@ def test_a_scale_that_shortens_nothing_is_a_scale():
     )
     assert {run.subject.dataset for run in runs} == {"cifar100"}
     assert {run.subject.seed for run in runs} == {1228, 1229}
+
+
+def test_seeds_that_share_given_weights_write_into_folders_of_their_own(workspace):
+    (workspace / "configs" / "vision").mkdir(parents=True)
+    (workspace / "configs" / "vision" / "mine.yaml").write_text("attack_dir: elsewhere\n")
+    runs = plan("fig2", "fig10", networks=("darts",), seeds=2, published=True)
+    attacks = [run for run in runs if "attack_dir" in run.subject.options]
+    folders = [(run.subject.experiment, run.subject.options["attack_dir"]) for run in attacks]
+    assert len({*folders}) == len(folders) == 10
+    assert all(Path(folder).parts[0] == "elsewhere" for _, folder in folders), "as configured"
+    for run in attacks:
+        subject, _ = Planning().subject(run.argv)
+        assert subject.options["attack_dir"] == run.subject.options["attack_dir"]

@@ -128,13 +128,17 @@ def experiment_info(name: str) -> Experiment:
 
 
 def metric_info(name: str) -> MetricInfo:
-    """The declared metric, or one with the name for a title; ``…_40pct`` is that metric at 40 %."""
+    """The declared metric, or one with the name for a title.
+
+    ``…_40pct`` is that metric at 40 %, ``…_2000_queries`` that with 2,000 queries.
+    """
     if name in METRICS:
         return METRICS[name]
-    whole, _, percent = name.removesuffix("pct").rpartition("_")
-    if whole and name.endswith("pct") and percent.isdigit():
-        info = metric_info(whole)
-        return MetricInfo(f"{info.title} at {percent} %", info.easier, info.rate)
+    for ending, how in (("pct", "at {} %"), ("_queries", "with {:,} queries")):
+        whole, _, number = name.removesuffix(ending).rpartition("_")
+        if whole and name.endswith(ending) and number.isdigit():
+            info = metric_info(whole)
+            return MetricInfo(f"{info.title} {how.format(int(number))}", info.easier, info.rate)
     return MetricInfo(readable(name))
 
 

@@ -157,6 +157,9 @@ class Planner:
                 templates[template] = self.catalogue.subject(argv)
             subject, settings = templates[template]
             subject = self.catalogue.for_network(subject, name, group, seed, suffix)
+            if folder := self._own_folder(subject, cell, suffix):
+                argv = (*(word for word in argv if not word.startswith("--attack_dir=")), f"--attack_dir={folder}")
+                subject = subject.replace(options={**subject.options, "attack_dir": folder})
             words = [experiment.name, subject.model, f"s{seed}", *(f"{key}={value}" for key, value in cell.items())]
             yield Run(" ".join(words), (), argv, subject, after, settings)
 
@@ -176,11 +179,18 @@ class Planner:
         }
         if self._takes(command, algorithm, "resume"):
             options["resume"] = True
-        if cell and self._takes(command, algorithm, "attack_dir"):
-            # Cells of a grid share network and attack: each has its own folder for what it leaves behind.
-            folder = Path(str(options.get("attack_dir", "./data/attack")))
-            options["attack_dir"] = str(folder / "_".join(f"{key}_{value}" for key, value in cell.items()))
         return options
+
+    def _own_folder(self, subject: Subject, cell: Options, suffix: str) -> str | None:
+        """A folder for what a run leaves behind, where it shares network and attack with others.
+
+        Cells of a grid do; and all seeds, where they measure the same given weights.
+        """
+        parts = [f"{key}_{value}" for key, value in cell.items()]
+        if subject.seed != FIRST_SEED and not suffix:
+            parts.append(f"s{subject.seed}")
+        folder = subject.options.get("attack_dir")
+        return str(Path(str(folder), "_".join(parts))) if folder and parts else None
 
     def _given(self, command: str, algorithm: Any, wish: Wish, network: str) -> dict[str, Any]:
         """The user's options that a command and a network take."""

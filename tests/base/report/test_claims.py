@@ -213,11 +213,11 @@ def with_options(results, group, **options):
 
 
 def test_sides_under_different_conditions_get_no_verdict():
-    results = with_options(with_options(campaign(2, ["fig2"]), "manual", iteration=3), "nas", iteration=7)
+    results = with_options(with_options(campaign(2, ["fig2"]), "manual", pgd_eps=4 / 255), "nas", pgd_eps=8 / 255)
     found = finding(build(results), "fig2")
-    assert found.confounds == {"iteration": (["7"], ["3"])}
+    assert found.confounds == {"pgd_eps": (["8/255"], ["4/255"])}
     assert found.verdict is None
-    assert "No verdict: the sides ran under different conditions, iteration 7 against 3." in " ".join(
+    assert "No verdict: the sides ran under different conditions, pgd_eps 8/255 against 4/255." in " ".join(
         claim_words.sentences(found)
     )
     sizes = with_options(campaign(2, ["fig2"]), "manual", width=0.5)
@@ -245,3 +245,23 @@ def test_the_command_names_the_file_of_an_own_experiment_and_the_scale_of_the_re
     commands = {name: command for name, _, command in claim_words.open_claims(build(fast, experiments=experiments))}
     assert commands["mine"] == "autovul reproduce mine.yaml --scale fast --seeds 3"
     assert commands["fig9"] == "autovul reproduce fig9 --scale fast --seeds 3"
+
+
+@pytest.mark.parametrize(
+    ("experiment", "changed"),
+    [
+        ("fig2", {"iteration": 1}),
+        ("fig2", {"target_class": 3}),
+        ("fig7", {"mark_alpha": 0.9}),
+        ("fig7", {"train_mode": "loss"}),
+        ("fig9", {"tmodel": "resnet18_comp"}),
+        ("fig10", {"misclassified": "zero"}),
+        ("fig12", {"clip_norm": 1.0}),
+    ],
+)
+def test_another_attack_than_the_papers_is_not_judged_by_its_claim(experiment, changed):
+    results = campaign(2, [experiment])
+    names = set(load_experiments()[experiment].claims)
+    assert names <= {each.name for each in build(results).findings}
+    other = [r.replace(options={**r.options, **changed}) for r in results]
+    assert not names & {each.name for each in build(other).findings}

@@ -13,7 +13,9 @@ from autovul.base.options import OptionError
 from autovul.base.result import Result
 from autovul.base.trainer import TrainingOptions
 from autovul.vision import attacks, datasets, models
+from autovul.vision.attacks.backdoor import files as backdoor_files
 from autovul.vision.attacks.backdoor.batches import PoisonedBatches
+from autovul.vision.attacks.retraining import Retraining
 from tests.vision.attacks.backdoors import EXTRA, OPTIONS, RECIPE, create, setup
 from tests.vision.attacks.patches import make_network, value
 
@@ -149,6 +151,22 @@ def test_networks_without_figures(dataset, trained, tmp_path):
     result = create("badnet").run(trained, dataset, setup(folder=tmp_path, training=TrainingOptions(epoch=2, lr=1e30)))
     assert result.status == "diverged" and not result.metrics
     assert not [*tmp_path.glob("*.pth")]
+
+
+def test_a_run_that_diverged_leaves_no_state_behind(dataset, trained, tmp_path, monkeypatch):
+    """Another learning rate would be refused as the continuation of a run that cannot go on."""
+    training = TrainingOptions(epoch=2, lr=1e30)
+    state = tmp_path / f"{backdoor_files.stem(create('badnet'))}.state"
+    fit = Retraining.fit
+
+    def leaving_a_state(*args, **options):
+        history = fit(*args, **options)
+        state.write_bytes(b"of the first epoch, which went well")
+        return history
+
+    monkeypatch.setattr(Retraining, "fit", leaving_a_state)
+    assert create("badnet").run(trained, dataset, setup(folder=tmp_path, training=training)).status == "diverged"
+    assert not state.exists()
 
 
 # The command

@@ -122,8 +122,10 @@ def test_target_class(dataset):
     assert result.counts["images"] == int((right & (split.labels != 2)).sum())
     with pytest.raises(OptionError, match="target_class must be from 0 to 2, got 3"):
         attacks.create("pgd", target_class=3).run(Brightest(), dataset)
-    with pytest.raises(OptionError, match="target_idx must be from -3 to 2, got 3"):
+    with pytest.raises(OptionError, match="target_idx must be from -2 to 2, got 3"):
         attacks.create("pgd", target_idx=3).run(Brightest(), dataset)
+    with pytest.raises(OptionError, match="target_idx must be from -2 to 2, got -3"):  # rank -3 of three is rank 0
+        attacks.create("pgd", target_idx=-3).run(Brightest(), dataset)
 
 
 def test_untargeted_figures(dataset):
@@ -156,3 +158,11 @@ def test_examples_are_drawn(dataset, tmp_path):
     result = attacks.create("pgd", test_num=3).run(Brightest(), dataset, Setup(folder=tmp_path))
     assert result.files["examples"] == str(tmp_path / "examples.png")
     assert (tmp_path / "examples.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_failures_count_more_iterations_than_any_success(dataset):
+    """Otherwise restarts would improve the mean by failing."""
+    options = {"iteration": 3, "num_restart": 2, "pgd_eps": 1e-4, "pgd_alpha": 1e-4}
+    result = attacks.create("pgd", **options).run(Brightest(), dataset)
+    assert rate(result, "success_rate") == 0
+    assert rate(result, "mean_iterations") == 2 * 3 * (1 + 2)

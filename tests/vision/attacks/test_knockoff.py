@@ -67,6 +67,8 @@ def test_more_queries_make_a_better_copy(victim, dataset):
     assert losses == sorted(losses, reverse=True)
     assert [row["budget"] for row in result.series] == [20, 100, 600]
     assert result.series[-1]["agreement"] > 60
+    for row in result.series:
+        assert value(result, f"cross_entropy_{row['budget']}_queries") == row["cross_entropy"]
     for name in ("cross_entropy", "agreement", "thief_accuracy"):
         assert value(result, name) == pytest.approx(sum(row[name] for row in result.series) / 3)
     assert value(result, "victim_accuracy") == 100

@@ -296,3 +296,23 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert "have a top confidence in [0.999, 0.99999]" in capsys.readouterr().err
     assert main([*common, "--suffix", "_x"]) == 1
     assert "train them with `python -m autovul.train" in capsys.readouterr().err
+
+
+def test_a_repetition_chooses_other_images_unless_told(tmp_path):
+    def chosen(name, seed, **options):
+        attack(method="loss", sample_num=15, **options).run(
+            Brightness(), data(), Setup(seed=seed, folder=tmp_path / name)
+        )
+        with np.load(tmp_path / name / "scores.npz") as file:
+            return file["index"].tolist()
+
+    published = chosen("a", 1228)
+    assert chosen("b", 1228, sample_seed=30) == chosen("c", 1229, sample_seed=30) == published
+    assert chosen("d", 1229) == chosen("e", 1229, sample_seed=31) != published
+
+
+def test_at_most_takes_what_there_is():
+    result = attack(sample_num=50, at_most=True).run(Brightness(), data(count=30))
+    assert result.counts["members"] == result.counts["non_members"] == 30
+    with pytest.raises(UserError, match="9 there"):
+        attack(sample_num=50, at_most=True).run(Brightness(), data(count=9))

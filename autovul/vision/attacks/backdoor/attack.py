@@ -136,6 +136,7 @@ class BackdoorAttack(Attack, MarkOptions):
             peak_memory=cost.peak_memory,
         )
         if history.status != "ok":
+            Retraining(self, dataset, setup).finish(backdoor_files.stem(self))
             where = "epoch {}, step {}".format(*history.diverged_at or (0, 0))
             return result.replace(status="diverged", message=f"{where}: the loss or a weight is not finite")
         files = self._draw(scene, trigger, after)

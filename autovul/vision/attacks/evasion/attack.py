@@ -53,6 +53,11 @@ class EvasionAttack(Attack):
         """Whether the attack only has to leave the original class."""
         return self.target_idx == 0 and self.target_class is None
 
+    @property
+    def most_steps(self) -> int:
+        """Steps that an image takes at the most."""
+        return self.iteration
+
     @abstractmethod
     def _perturb(self, model: nn.Module, images: Tensor, target: Tensor, generator: torch.Generator) -> Perturbation:
         """The algorithm: model and images are checked and the model needs no restoring."""
@@ -110,8 +115,8 @@ class EvasionAttack(Attack):
             if self.target_class >= classes:
                 raise OptionError(f"target_class must be from 0 to {classes - 1}, got {self.target_class}")
             return torch.full((len(logits),), self.target_class, dtype=torch.int64, device=logits.device)
-        if not -classes <= self.target_idx < classes:
-            raise OptionError(f"target_idx must be from {-classes} to {classes - 1}, got {self.target_idx}")
+        if not -classes < self.target_idx < classes:
+            raise OptionError(f"target_idx must be from {1 - classes} to {classes - 1}, got {self.target_idx}")
         return logits.argsort(dim=1, descending=True)[:, self.target_idx]
 
     def run(self, model: nn.Module, dataset: ImageDataset, setup: Setup = Setup()) -> Result:
@@ -126,7 +131,7 @@ class EvasionAttack(Attack):
         Returns:
             Rates in percent. ``success_rate`` is the artifact's: the stop condition was met. ``targeted_success_rate``
             (targeted attacks) and ``misclassification_rate`` are the plain ones, from the final logits. Mean
-            iterations count a failure as twice ``iteration``. Confidences are means in percent.
+            iterations count a failure as twice `most_steps`. Confidences are means in percent.
 
         Raises:
             UserError: Fewer such images exist than were explicitly asked for, or none.
@@ -163,7 +168,7 @@ class EvasionAttack(Attack):
             dataset=dataset.name,
             seed=setup.seed,
             options=self.model_dump(),
-            metrics=tally.metrics(failure_iterations=2 * self.iteration),
+            metrics=tally.metrics(failure_iterations=2 * self.most_steps),
             counts=tally.counts(),
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,

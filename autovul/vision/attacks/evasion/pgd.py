@@ -55,6 +55,10 @@ class PGD(EvasionAttack):
     query_num: int = option(100, "Queries a step and image for an estimated gradient.", ge=2)
     sigma: float = option(1e-3, "Standard deviation of the noise of an estimated gradient.", gt=0, unit="pixels")
 
+    @property
+    def most_steps(self) -> int:
+        return self.iteration * (1 + self.num_restart)
+
     @field_validator("norm", mode="before")
     @classmethod
     def _norm_as_number(cls, value: Any) -> Any:

@@ -36,9 +36,12 @@ def compare(victim: Tensor, thief: Tensor, split: ImageSplit) -> dict[str, float
 
 
 def means(rows: Sequence[Mapping[str, Any]], victim: Tensor, split: ImageSplit, queries: int) -> dict[str, Metric]:
-    """The metrics of a run: means over its budgets, the victim's accuracy, and the largest budget."""
+    """The metrics of a run: means over its budgets, those of each, the victim's accuracy, and the largest budget."""
     count = len(victim)
     metrics = {name: Metric(sum(row[name] for row in rows) / len(rows), unit, count) for name, unit in UNITS.items()}
+    for row in rows if len(rows) > 1 else ():
+        for name in ("cross_entropy", "agreement"):
+            metrics[f"{name}_{row['budget']}_queries"] = Metric(row[name], UNITS[name], count)
     metrics["victim_accuracy"] = Metric(accuracy(victim, split.labels), "%", count)
     metrics["queries"] = Metric(queries, "queries")
     return metrics

@@ -52,7 +52,11 @@ class Membership(Attack):
         min_length=1,
     )  # fmt: skip
     sample_num: int = option(50, "Members to try, and as many non-members.", ge=2, unit="images")
-    sample_seed: int = option(30, "Seed of the choice of images.", ge=0, le=2**32 - 1)
+    at_most: bool = option(False, "Where fewer images exist than sample_num asks for, take all instead of stopping.")
+    sample_seed: int | None = option(
+        None, "Seed of the choice of images; none: 30 with the seed 1228, and another with each other seed.",
+        ge=0, le=2**32 - 1,
+    )  # fmt: skip
     confidence_band: tuple[float, float] = option(
         (0.999, 0.99999), "Least and greatest top confidence of the images that pass the filter."
     )
@@ -107,7 +111,7 @@ class Membership(Attack):
         """
         device = device_of(model)
         with environ.measure(device) as cost, questioned(model, self.query_batch) as victim:
-            sample = self._rule().draw(victim, dataset, self._variation(dataset), setup.seed)
+            sample = self._rule(setup.seed).draw(victim, dataset, self._variation(dataset), setup.seed)
             logits = victim.logits(sample.images)
             predicted = logits.argmax(1).cpu()
             searched = self._search(victim, sample, predicted, setup) if "boundary" in self.method else None
@@ -141,10 +145,12 @@ class Membership(Attack):
         # One query of each image is spent on the class that its search starts from.
         return HopSkipJump(**{name: getattr(self, name) for name in names}, max_queries=self.max_queries - 1)
 
-    def _rule(self) -> SampleRule:
-        exact = "sample_num" in self.model_fields_set
+    def _rule(self, seed: int) -> SampleRule:
+        exact = "sample_num" in self.model_fields_set and not self.at_most
         filtered = FILTERS[self.confidence_filter]
-        return SampleRule(self.sample_num, exact, self.confidence_band, filtered, self.sample_seed)
+        # A repetition is of everything, the choice of images included; 30 is the artifact's, whose seed is 1228.
+        chosen = (30 + seed - 1228) % 2**32 if self.sample_seed is None else self.sample_seed
+        return SampleRule(self.sample_num, exact, self.confidence_band, filtered, chosen)
 
     def _variation(self, dataset: ImageDataset) -> Augmentation | None:
         return Augmentation(flip=dataset.flip) if self.augment_members else None
