@@ -24,7 +24,7 @@ NOT_IDENTITY = frozenset([*_OUTPUT, "download", "num_workers", "resume", "resume
 BOOKKEEPING = NOT_IDENTITY | {
     *("seed", "device", "benchmark", "deterministic", "config", "command", "experiment", "suffix"),
     *("dataset", "model", "model_arch", "model_path", "data_dir", "data_path", "model_dir", "attack_dir"),
-    *("valid_batch_size", "test_batch_size", "validate_interval"),
+    *("valid_batch_size", "test_batch_size", "validate_interval", "at_most"),
 }
 Status = Literal["ok", "diverged", "failed"]
 # Raised by hand when the meaning of an experiment's records changes, so that older ones count as not there; 1 unless

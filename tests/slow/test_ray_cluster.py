@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,9 @@ def _sweep(folder, log, *launcher):
     command = [sys.executable, "-m", "autovul.reproduce", *SWEEP, *launcher]
     surroundings = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder)}
     with open(log, "a") as file:
-        return subprocess.Popen(command, cwd=folder, env=surroundings, stdout=file, stderr=file)
+        # Tests that run in the background are told to ignore Ctrl-C, and what they start would inherit that.
+        heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        return subprocess.Popen(command, cwd=folder, env=surroundings, stdout=file, stderr=file, preexec_fn=heeding)
 
 
 def _training(folder):

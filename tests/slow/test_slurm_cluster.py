@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -127,7 +128,9 @@ def _sweep(folder, *arguments, launcher="slurm"):
     command = [sys.executable, "-m", "autovul.reproduce", *arguments, *SMOKE, f"--launcher={launcher}"]
     surroundings = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder}", "HOME": str(folder)}
     with open(folder / "sweep.log", "a") as file:
-        return subprocess.Popen(command, cwd=folder, env=surroundings, stdout=file, stderr=file)
+        # Tests that run in the background are told to ignore Ctrl-C, and what they start would inherit that.
+        heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        return subprocess.Popen(command, cwd=folder, env=surroundings, stdout=file, stderr=file, preexec_fn=heeding)
 
 
 def _log(folder):

@@ -65,9 +65,14 @@ def forest(finding: Finding, controls: Sequence[Controlled]) -> Forest | None:
         zero=axis.place(0.0),
         band=(axis.place(band[0]), axis.place(band[1])) if band else None,
         height=ROW * len(rows),
-        title=f"{claim_words.sides(finding)}: difference in {wording.title(finding.reading.metric, _points(unit))}",
+        title=f"{claim_words.sides(finding)}: difference in {_within(wording.title(finding.reading.metric, _points(unit)))}",
         description=f"{'. '.join(f'{row.label}: {row.text}' for row in rows)}.{expected}",
     )
+
+
+def _within(title: str) -> str:
+    """A title within a sentence; a name such as AUC stays as it is."""
+    return title[0].lower() + title[1:] if title[1:2].islower() else title
 
 
 def _points(unit: str) -> str:
