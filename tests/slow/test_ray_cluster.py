@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 RAY = Path(sys.executable).with_name("ray")
 SIZE = ["--num-cpus=1", "--object-store-memory=80000000", "--block", "--disable-usage-stats"]
 SPEED = "images_per_second"
-SWEEP = ["table1", "--scale=smoke", "--models=resnet18_comp,vgg13_bn_comp", "--seeds=1", "--epoch=3", "--no_report"]
+SWEEP = ["table1", "--scale=smoke", "--models=resnet18_comp,vgg13_bn_comp", "--seeds=1", "--epoch=60", "--no_report"]
 
 
 def temporary(port: int) -> str:
