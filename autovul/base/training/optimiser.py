@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -14,7 +14,9 @@ from torch.optim import Optimizer
 
 from autovul.base.errors import UserError
 from autovul.base.registry import Registry
-from autovul.base.training.options import TrainingOptions
+
+if TYPE_CHECKING:  # the options ask this module which optimisers there are
+    from autovul.base.training.options import TrainingOptions
 
 UNSUITED = {"Optimizer", "LBFGS", "SparseAdam"}  # the base class; needs closures; needs sparse gradients
 FUSED = {"SGD", "Adam", "AdamW"}  # one kernel updates all parameters on CUDA
