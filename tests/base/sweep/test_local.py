@@ -105,10 +105,7 @@ PARENT = """
     import sys
     from pathlib import Path
     from tests.base.sweep.test_local import slow
-    from autovul.base.errors import UsageError
-from autovul.base.sweep.launchers.choice import choose
-from autovul.base.sweep.launchers.local import LocalLauncher
-from autovul.base.sweep.options import MachineOptions
+    from autovul.base.sweep.launchers.local import LocalLauncher
     if __name__ == "__main__":
         launcher = LocalLauncher([None])
         launcher.start([slow(Path(sys.argv[1]), "one")])
