@@ -126,7 +126,7 @@ class Ledger:
         }
         if run.key in makers:
             return
-        where = "--model_dir puts the new ones into a folder of their own"
+        where = "move the file away, or let --model_dir put the new weights into a folder of their own"
         if makers:
             other = _differences([*makers.values()][0].options, run.subject.options)
             raise UserError(
@@ -134,8 +134,8 @@ class Ledger:
             )
         raise UserError(
             f"{path} holds weights that no training recorded in {self.result_dir} made, and training would overwrite "
-            f"them: {where}, --result_dir names the folder of their records, and --published_weights measures "
-            "what lies in the model folder under the networks' plain names"
+            f"them: {where}. --result_dir names the folder of their records, if there is one; --published_weights "
+            "measures what lies in the model folder under the networks' plain names"
         )
 
     def fail(self, run: Run, message: str) -> None:
