@@ -14,6 +14,8 @@ RADIUS = 0.3  # of a node
 COLUMN = 5.4  # from depth to depth, to the right
 GUTTER = 1.4  # in which an edge changes its lane
 
+CELLS = (("normal", "Normal cell"), ("reduce", "Reduction cell"))  # of a genotype: entry and title
+
 Point = tuple[float, float]
 
 

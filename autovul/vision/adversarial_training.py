@@ -145,8 +145,7 @@ class _FreeStep:
     def _update(self, gradient: Tensor) -> None:
         assert self.delta is not None
         count = len(gradient)
-        # In half precision a step may overflow, and is then left out; its NaN must not stay in the perturbation.
-        moved = (self.delta[:count] + self.eps * gradient.sign().nan_to_num(0)).clamp(-self.eps, self.eps)
+        moved = (self.delta[:count] + self.eps * gradient.sign()).clamp(-self.eps, self.eps)
         self.delta = torch.cat([moved, self.delta[count:]])
 
     def state_dict(self) -> dict[str, Any]:

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from autovul.base.cell_graph import CellGraph, cell_text
+from autovul.base.cell_graph import CELLS, CellGraph, cell_text
 from autovul.base.report import catalogue
 from autovul.base.report.sections import Network, Section
 
-CELLS = (("normal", "Normal cell"), ("reduce", "Reduction cell"))
 KINDS = ("skip", "max", "avg", "sep", "dil", "conv")  # of operations, each with its own colour
 MAX_NODES = 32  # a record is not to be trusted with the size of the page
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autovul.base import cell_graph
 from autovul.base.report import catalogue, cells, claim_figure, claim_words, figures, pictures, wording
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ def render(contents: Contents) -> str:
         readable=catalogue.readable,
         markers=MARKERS,
         kinds=cells.KINDS,
+        box=cell_graph.BOX,
+        state_box=cell_graph.STATE,
+        radius=cell_graph.RADIUS,
         record_parts=RECORD_PARTS,
     )
     found = contents.findings

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from autovul.base.atomic import whole_file
-from autovul.base.cell_graph import BOX, RADIUS, STATE, CellGraph, Edge, Placed, Point
+from autovul.base.cell_graph import BOX, CELLS, RADIUS, STATE, CellGraph, Edge, Placed, Point
 from autovul.vision.models.facts import ModelFacts
-from autovul.vision.tools.cell_text import CELLS, describe_cell, describe_network
+from autovul.vision.tools.cell_text import describe_cell, describe_network
 from autovul.vision.utils.model_archs.darts.genotypes import Genotype, cell_facts
 
 # Colours of the operations: fill, and text and edge.

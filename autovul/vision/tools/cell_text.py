@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from autovul.base.cell_graph import cell_text
+from autovul.base.cell_graph import CELLS, cell_text
 from autovul.vision.models.facts import ModelFacts
 from autovul.vision.utils.model_archs.darts.genotypes import CellFacts, Genotype, cell_facts
-
-CELLS = (("normal", "Normal cell"), ("reduce", "Reduction cell"))
 
 
 def describe_cell(facts: CellFacts) -> str:

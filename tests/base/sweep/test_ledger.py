@@ -123,7 +123,10 @@ def test_a_plan_without_records_needs_no_data(tmp_path):
 def test_time_left_is_no_less_than_the_longest_run_and_counts_what_has_passed(tmp_path):
     runs = [run(name, tmp_path) for name in "abcd"]
     seconds = dict(zip((each.key for each in runs), (60.0, 60.0, 3600.0, 60.0), strict=True))
-    expected = lambda one: seconds[one.key]  # noqa: E731
+
+    def expected(one):
+        return seconds[one.key]
+
     assert time_left(runs, expected, {}, 4) == "about 1:00:00 left"
     assert time_left(runs, expected, {runs[2].key: 1800.0}, 4) == "about 0:30:00 left"
     assert time_left(runs, expected, {runs[2].key: 9999.0}, 1) == "about 0:03:00 left"
