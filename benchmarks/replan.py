@@ -17,7 +17,8 @@ from pathlib import Path
 from autovul.base.experiments import load_experiments, load_scale
 from autovul.base.result import Metric
 from autovul.base.sweep.ledger import Ledger
-from autovul.base.sweep.plan import Planner, Run, Wish
+from autovul.base.sweep.plan import Run, Wish
+from autovul.base.sweep.planner import Planner
 from autovul.vision.planning import Planning
 
 

@@ -10,7 +10,8 @@ import pytest
 from autovul.base.errors import UsageError
 from autovul.base.experiments import Scale, load_experiments, load_scale
 from autovul.base.registry import UnknownName
-from autovul.base.sweep.plan import Planner, Wish
+from autovul.base.sweep.plan import Wish
+from autovul.base.sweep.planner import Planner
 from autovul.vision import commands
 from autovul.vision.planning import Planning
 

@@ -16,7 +16,8 @@ from autovul.base.sweep.launchers.choice import choose
 from autovul.base.sweep.launchers.local import LocalLauncher
 from autovul.base.sweep.ledger import Ledger
 from autovul.base.sweep.options import MachineOptions, SweepOptions
-from autovul.base.sweep.plan import Catalogue, Planner, Run, Wish
+from autovul.base.sweep.plan import Catalogue, Run, Wish
+from autovul.base.sweep.planner import Planner
 from autovul.base.sweep.sweep import Sweep
 from autovul.base.sweep.task import Task
 

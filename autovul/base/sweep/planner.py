@@ -1,0 +1,257 @@
+"""From experiments, a scale, networks and seeds to runs, in the order in which they are worth running."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from autovul.base.errors import UsageError, nearest
+from autovul.base.experiments import Experiment
+from autovul.base.sweep.plan import FIRST_SEED, Catalogue, Run, Wish
+from autovul.base.sweep.subject import Subject
+
+GROUPS = ("manual", "nas", "mitigated", "yours")
+PUBLISHED = "validate"  # what takes the place of a training where weights are given
+
+Options = Mapping[str, Any]
+
+
+class Planner:
+    """Makes the runs of a wish.
+
+    Args:
+        experiments: All there are, by name.
+        catalogue: Knows networks and commands.
+    """
+
+    def __init__(self, experiments: Mapping[str, Experiment], catalogue: Catalogue) -> None:
+        self.experiments, self.catalogue = experiments, catalogue
+        self.known = catalogue.known_options()
+
+    def plan(self, wish: Wish) -> list[Run]:
+        """The runs, each once, whatever number of experiments needs it.
+
+        The first repetition of everything comes before the second. Within one, networks of the groups take turns, so
+        that whatever has been reached is even; within a network, what others wait for comes first.
+
+        Raises:
+            UsageError: An unknown command, network or option; an option that no run takes; two trainings of which each
+                would overwrite the other's weights; a network that has no run of what must come first.
+        """
+        self._check_options(wish)
+        wanted = self._with_what_comes_first(wish.experiments or tuple(self.experiments))
+        scaled = {name: wish.scale.apply(self.experiments[name]) for name in wanted}
+        allowed = self._allowed(wish)
+        self._check_what_comes_first(scaled, allowed)
+        order = _alternating({each for name in scaled for each in self._members(scaled[name], allowed)}, allowed)
+        templates: dict[tuple[Any, ...], tuple[Subject, Any]] = {}
+        runs: dict[str, Run] = {}
+        for seed in range(FIRST_SEED, FIRST_SEED + (wish.seeds or wish.scale.seeds)):
+            for network in order:
+                firsts: dict[str, list[str]] = defaultdict(list)
+                for name, experiment in scaled.items():
+                    if network in self._members(experiment, allowed):
+                        for run in self._runs(experiment, wish, network, seed, firsts, templates):
+                            firsts[name].append(run.key)
+                            known = runs.get(run.key)
+                            named = (*known.experiments, name) if known else (name,)
+                            runs[run.key] = replace(known or run, experiments=named)
+        if not runs:
+            raise UsageError("nothing to run: none of these networks takes part in these experiments")
+        self._check_use(wish, scaled, order)
+        _check_weights(runs.values())
+        return [*runs.values()]
+
+    def _runs(
+        self,
+        experiment: Experiment,
+        wish: Wish,
+        network: tuple[str, str],
+        seed: int,
+        firsts: Mapping[str, Sequence[str]],
+        templates: dict[tuple[Any, ...], tuple[Subject, Any]],
+    ) -> Iterator[Run]:
+        name, group = network
+        suffix = "" if wish.published else wish.scale.suffix + ("" if seed == FIRST_SEED else f"_s{seed}")
+        command = PUBLISHED if wish.published and experiment.command == "train" else experiment.command
+        after = tuple(key for before in experiment.after for key in firsts.get(before, ()))
+        for cell in _cells(self._grid(experiment, wish)):
+            options = self._options(experiment, wish, command, network, cell)
+            argv = (command, f"--model={name}", f"--seed={seed}", *([f"--suffix={suffix}"] if suffix else []))
+            argv += tuple(self._flags(options))
+            # Networks of a group take the same options: the arguments are read and checked once for all of them.
+            alike = name if group == "yours" or name in wish.scale.by_network else group
+            template = (experiment.name, alike, tuple(cell.items()))
+            if template not in templates:
+                templates[template] = self.catalogue.subject(argv)
+            subject, settings = templates[template]
+            subject = self.catalogue.for_network(subject, name, group, seed, suffix)
+            if folder := self._own_folder(subject, cell, suffix):
+                argv = (*(word for word in argv if not word.startswith("--attack_dir=")), f"--attack_dir={folder}")
+                subject = subject.replace(options={**subject.options, "attack_dir": folder})
+            words = [experiment.name, subject.model, f"s{seed}", *(f"{key}={value}" for key, value in cell.items())]
+            yield Run(" ".join(words), (), argv, subject, after, settings)
+
+    def _options(
+        self, experiment: Experiment, wish: Wish, command: str, network: tuple[str, str], cell: Options
+    ) -> dict[str, Any]:
+        schedule = experiment.schedule if command == experiment.command else {}
+        algorithm = _algorithm(experiment, wish)
+        given = self._given(command, algorithm, wish, network[0])
+        options = {
+            "dataset": wish.scale.dataset,
+            **wish.scale.network_options(*network),
+            **schedule,
+            **experiment.options,
+            **cell,
+            **{name: value for name, value in given.items() if name not in cell},
+        }
+        if self._takes(command, algorithm, "resume"):
+            options["resume"] = True
+        return options
+
+    def _own_folder(self, subject: Subject, cell: Options, suffix: str) -> str | None:
+        """A folder for what a run leaves behind, where it shares network and attack with others.
+
+        Cells of a grid do; and all seeds, where they measure the same given weights.
+        """
+        parts = [f"{key}_{value}" for key, value in cell.items()]
+        if subject.seed != FIRST_SEED and not suffix:
+            parts.append(f"s{subject.seed}")
+        folder = subject.options.get("attack_dir")
+        return str(Path(str(folder), "_".join(parts))) if folder and parts else None
+
+    def _given(self, command: str, algorithm: Any, wish: Wish, network: str) -> dict[str, Any]:
+        """The user's options that a command and a network take."""
+        given = wish.options or {}
+        taken = [name for name in given if self._takes(command, algorithm, name)]
+        return {name: given[name] for name in taken if self.catalogue.takes(network, name)}
+
+    def _takes(self, command: str, algorithm: Any, name: str) -> bool:
+        """Whether the command, with an algorithm, has an option."""
+        return any(each.group != "algorithm" or self._is_of(each, algorithm) for each in self._declared(command, name))
+
+    def _declared(self, command: str, name: str) -> list[Any]:
+        if command not in self.known.sections:
+            raise UsageError(f"no command {command!r}{nearest(command, self.known.sections)}")
+        return self.known.sections[command].get(name, [])
+
+    def _is_of(self, declared: Any, algorithm: Any) -> bool:
+        return declared in self.known.sections.get(str(algorithm), {}).get(declared.name, [])
+
+    def _grid(self, experiment: Experiment, wish: Wish) -> dict[str, Sequence[Any]]:
+        given = wish.options or {}
+        return {name: [given[name]] if name in given else values for name, values in experiment.grid.items()}
+
+    def _flags(self, options: Options) -> Iterator[str]:
+        for name, value in options.items():
+            if name not in self.known.options:
+                raise UsageError(f"{name}: {self.known.explain_unknown(name)}")
+            declared = self.known.options[name][0]
+            if declared.is_switch:
+                yield declared.flags[-1] if value else declared.negation
+            else:
+                yield f"{declared.flags[-1]}={as_text(value)}"
+
+    def _check_options(self, wish: Wish) -> None:
+        for name in wish.options or {}:
+            if name in ("model", "model_arch", "genotype", "seed", "suffix", "resume"):
+                hint = {"seed": "--seeds says how many"}.get(name, "--models says which networks")
+                raise UsageError(f"--{name}: the plan sets it for every run; {hint}")
+        unknown = {experiment.command for experiment in self.experiments.values()} - set(self.known.sections)
+        for experiment in self.experiments.values():
+            if experiment.command in unknown:
+                hint = nearest(experiment.command, self.known.sections)
+                raise UsageError(f"{experiment.name}: no command {experiment.command!r}{hint}")
+
+    def _check_use(self, wish: Wish, scaled: Mapping[str, Experiment], networks: Sequence[tuple[str, str]]) -> None:
+        """Every option that was given is taken by some run."""
+        commands = {(each.command, _algorithm(each, wish)) for each in scaled.values()}
+        if wish.published:
+            commands = {(PUBLISHED if name == "train" else name, algorithm) for name, algorithm in commands}
+        used = {
+            name
+            for command, algorithm in commands
+            for network, _ in networks
+            for name in self._given(command, algorithm, wish, network)
+        }
+        if unused := [f"--{name}" for name in wish.options or {} if name not in used]:
+            raise UsageError(f"{', '.join(unused)}: no run of {', '.join(scaled)} with these networks takes it")
+
+    def _check_what_comes_first(
+        self, scaled: Mapping[str, Experiment], allowed: Sequence[tuple[str, str]] | None
+    ) -> None:
+        members = {name: self._members(experiment, allowed) for name, experiment in scaled.items()}
+        for name, experiment in scaled.items():
+            first = [each for before in experiment.after for each in members[before]]
+            lacking = [network for network, group in members[name] if (network, group) not in first]
+            if experiment.after and lacking:
+                raise UsageError(
+                    f"{name}: {lacking[0]} takes no part in {' or '.join(experiment.after)}, which comes first"
+                )
+
+    def _with_what_comes_first(self, names: Sequence[str]) -> list[str]:
+        found: dict[str, None] = {}
+
+        def add(name: str) -> None:
+            for before in self.experiments[name].after:
+                add(before)
+            found.setdefault(name)
+
+        for name in names:
+            add(name)
+        return [*found]
+
+    def _allowed(self, wish: Wish) -> list[tuple[str, str]] | None:
+        names = wish.networks or wish.scale.networks
+        return self.catalogue.networks(names) if names else None
+
+    def _members(self, experiment: Experiment, allowed: Sequence[tuple[str, str]] | None) -> list[tuple[str, str]]:
+        """The experiment's networks that take part; own ones belong to whatever compares groups."""
+        members = self.catalogue.networks(experiment.networks)
+        if allowed is None:
+            return members
+        compares_groups = "manual" in experiment.networks or "nas" in experiment.networks
+        own = [each for each in allowed if each[1] == "yours" and each not in members and compares_groups]
+        return [*(each for each in members if each in allowed), *own]
+
+
+def _algorithm(experiment: Experiment, wish: Wish) -> Any:
+    return (wish.options or {}).get("attack", experiment.options.get("attack"))
+
+
+def _check_weights(runs: Iterable[Run]) -> None:
+    trainings: dict[Path, Run] = {}
+    for run in runs:
+        path = run.subject.weights
+        if run.subject.trains and path is not None and (other := trainings.setdefault(path, run)) is not run:
+            raise UsageError(f"{other.name} and {run.name} would both write {path}: trainings cannot differ in a plan")
+
+
+def as_text(value: Any) -> str:
+    """An option's value as the command line takes it."""
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(as_text, value))
+    return "none" if value is None else str(value)
+
+
+def _cells(grid: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """Every combination of a grid's values; one empty one of an empty grid."""
+    for values in itertools.product(*grid.values()):
+        yield dict(zip(grid, values, strict=True))
+
+
+def _alternating(networks: set[tuple[str, str]], allowed: Sequence[tuple[str, str]] | None) -> list[tuple[str, str]]:
+    """Networks of the groups in turns, evenly: 7 manual and 10 searched ones end together."""
+    ordered = [each for each in allowed if each in networks] if allowed else sorted(networks)
+    by_group = {group: [each for each in ordered if each[1] == group] for group in GROUPS}
+    ranked = [
+        ((index + 1) / len(members), GROUPS.index(group), each)
+        for group, members in by_group.items()
+        for index, each in enumerate(members)
+    ]
+    return [each for *_, each in sorted(ranked, key=lambda item: item[:2])]
