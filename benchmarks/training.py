@@ -2,10 +2,11 @@
 
     python benchmarks/training.py resnet18_comp darts --batch 96
     python benchmarks/training.py all --only floor auto --batch 16 --repeats 2
+    python benchmarks/training.py resnet18_comp --only fp32 compiled auto compiled_auto
 
 Random crop, mirroring and Cutout; SGD with momentum, gradients clipped. The floor has neither data to prepare nor
 weights to update. The plain loop takes torchvision's transforms image by image in a DataLoader, and reads the loss in
-every step.
+every step. What is compiled is compiled in the round that warms up.
 """
 
 from __future__ import annotations
@@ -28,6 +29,14 @@ from autovul.vision import models
 from autovul.vision.datasets import Augmentation, ImageBatches
 
 CUTOUT, CLIP, LR = 16, 5.0, 0.025
+TITLES = {
+    "floor": "floor: forward and backward, fp32",
+    "fp32": "autovul, fp32",
+    "auto": "autovul, --precision auto",
+    "plain": "plain loop with a DataLoader, fp32",
+    "compiled": "autovul, --compile, fp32",
+    "compiled_auto": "autovul, --compile --precision auto",
+}
 
 
 class PilImages(Dataset[Any]):
@@ -97,25 +106,21 @@ def compare(record: Record, name: str, arguments: argparse.Namespace, device: to
     settings = {"shuffle": True, "num_workers": arguments.workers, "pin_memory": device.type == "cuda"}
     loader: DataLoader[Any] = DataLoader(PilImages(images, labels), arguments.batch, **settings)
     model = models.create(name).to(device)
-    nets = {side: copy.deepcopy(model) for side in ("floor", "fp32", "auto", "plain")}
+    nets = {side: copy.deepcopy(model) for side in TITLES}
     sides: dict[str, Callable[[], object]] = {
         "floor": lambda: floor(nets["floor"], resident),
         "fp32": lambda: ours(nets["fp32"], batches, device),
         "auto": lambda: ours(nets["auto"], batches, device, precision="auto"),
         "plain": lambda: plain(nets["plain"], loader, device),
+        "compiled": lambda: ours(nets["compiled"], batches, device, compile=True),
+        "compiled_auto": lambda: ours(nets["compiled_auto"], batches, device, compile=True, precision="auto"),
     }
-    titles = {
-        "floor": "floor: forward and backward, fp32",
-        "fp32": "autovul, fp32",
-        "auto": "autovul, --precision auto",
-        "plain": "plain loop with a DataLoader, fp32",
-    }
-    chosen = {titles[side]: call for side, call in sides.items() if side in arguments.only}
-    base = titles["floor" if "floor" in arguments.only else arguments.only[0]]
+    chosen = {TITLES[side]: call for side, call in sides.items() if side in arguments.only}
+    base = TITLES["floor" if "floor" in arguments.only else arguments.only[0]]
     title = f"training, batches of {arguments.batch}, {name}"
     seconds = record.compare(title, chosen, base, units=count, unit="images")
     if {"auto", "plain"} <= {*arguments.only}:
-        record.ratio("plain loop / --precision auto", seconds, titles["plain"], titles["auto"])
+        record.ratio("plain loop / --precision auto", seconds, TITLES["plain"], TITLES["auto"])
 
 
 def main() -> None:
@@ -124,7 +129,7 @@ def main() -> None:
     made.add_argument("--batch", type=int, default=96)
     made.add_argument("--steps", type=int, default=2, help="batches of an epoch")
     made.add_argument("--workers", type=int, default=0, help="processes of the DataLoader")
-    made.add_argument("--only", nargs="+", default=["floor", "fp32", "auto", "plain"])
+    made.add_argument("--only", nargs="+", choices=TITLES, default=["floor", "fp32", "auto", "plain"])
     arguments = made.parse_args()
     device = begin(arguments)
     record = Record(arguments, device)

@@ -17,6 +17,7 @@ from autovul.base.environ import peak_memory, seed_everything
 from autovul.base.errors import UserError
 from autovul.base.memory import is_out_of_memory
 from autovul.base.progress import Progress
+from autovul.base.training.compilation import compiled
 from autovul.base.training.evaluation import (
     Batches,
     Step,
@@ -136,6 +137,7 @@ class Trainer:
         run = TrainingRun(
             options=self.options,
             step=self.step,
+            called=compiled(model, self.device) if self.options.compile else model,
             state=state,
             part=part,
             precision=precision,

@@ -48,6 +48,10 @@ class TrainingOptions(Options):
         "device has it, else fp32.",
     )
     amp: bool = option(False, "The same as precision auto.")
+    compile: bool = option(
+        False,
+        "Compile the network with torch.compile before training: minutes that only a long run makes up for.",
+    )
     validate_interval: int = option(
         10, "Validate every so often, besides before the first epoch and at the end.", ge=1, unit="epochs"
     )

@@ -44,6 +44,7 @@ class TrainingRun:
 
     options: TrainingOptions
     step: Step
+    called: nn.Module  # what steps call: the model itself, or compiled
     state: TrainingState
     part: TrainedPart
     precision: Precision
@@ -146,7 +147,7 @@ class TrainingRun:
         loss, correct = x.new_zeros(()), x.new_zeros((), dtype=torch.int64)
         for images, targets, share in parts_of(x, y, self.team, self.options.microbatch):
             with self.precision.autocast():
-                part_loss, logits = self.step(state.model, images, targets)
+                part_loss, logits = self.step(self.called, images, targets)
             state.scaler.scale(part_loss * share).backward()
             loss = loss + part_loss.detach() * share
             if share:

@@ -24,6 +24,7 @@ UNSUPPORTED = (
     "grad_clip",
     "amp",
     "microbatch",
+    "compile",
     "resume",
     "tensorboard",
 )
