@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -72,3 +73,16 @@ def test_the_examples_of_extending_work(extending):
     noisy, iterations = noise.perturb(model, images, torch.zeros(4, dtype=torch.int64))
     assert 0.05 < (noisy - images).abs().max() <= 0.1 + 1e-6
     assert iterations.tolist() == [-1] * 4
+
+
+def test_the_configuration_pages_example_is_accepted(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(dataset: digits\n.*?)```", text, flags=re.DOTALL)
+    (tmp_path / "configs" / "vision").mkdir(parents=True)
+    (tmp_path / "configs" / "vision" / "mine.yaml").write_text(example)
+    for name, expected in (("train", "batch_size 64"), ("adv_attack", "iteration 20")):
+        with pytest.raises(SystemExit) as stop:
+            importlib.import_module(f"autovul.{name}").main(["--print_config"])
+        assert stop.value.code == 0
+        assert expected in re.sub(r" +", " ", capsys.readouterr().out)

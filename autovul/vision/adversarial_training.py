@@ -26,7 +26,9 @@ class AdversarialTrainingOptions(Options):
     )
     adv_train_random_init: bool = option(False, "Start each perturbation from a random point of the ball (pgd).")
     adv_train_iter: int = option(7, "Steps of the adversary; for free: how often a batch is replayed.", ge=1)
-    adv_train_alpha: float = option(2 / 255, "Step size of the adversary.", gt=0, unit="pixels")
+    adv_train_alpha: float = option(
+        2 / 255, "Step size of the adversary (free: in the measurement alone).", gt=0, unit="pixels"
+    )
     adv_train_eps: float = option(8 / 255, "Radius of the adversary, L-inf.", gt=0, unit="pixels")
     adv_train_eval_iter: int | None = option(None, "Steps of PGD in the measurement; as in training by default.", ge=1)
     adv_train_eval_alpha: float | None = option(None, "Its step size; as in training by default.", gt=0, unit="pixels")
@@ -183,10 +185,15 @@ def _ascend(
     loss: Callable[[Tensor], Tensor],
     options: AdversarialTrainingOptions,
 ) -> Tensor:
-    """PGD up the loss of the logits, in eval mode: batch statistics are learned from the training pass alone."""
+    """PGD up the loss of the logits, in eval mode: batch statistics are learned from the training pass alone.
+
+    In fp16 the gradient of a confident network's loss would vanish, and with it the adversary: it works in fp32 then.
+    """
     low, high = (clean - options.adv_train_eps).clamp_min(0), (clean + options.adv_train_eps).clamp_max(1)
     attacked = start.clamp(low, high)
-    with evaluation_mode(model):
+    device = clean.device.type
+    mixed = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) != torch.float16
+    with evaluation_mode(model), torch.autocast(device, torch.get_autocast_dtype(device), enabled=mixed):
         for _ in range(options.adv_train_iter):
             attacked = attacked.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(loss(model(attacked)), attacked)

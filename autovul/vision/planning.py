@@ -15,7 +15,7 @@ from autovul.base.sweep.subject import Subject
 from autovul.vision import commands, datasets, models
 from autovul.vision.datasets import DataOptions
 from autovul.vision.models.factory import STRUCTURE
-from autovul.vision.models.own import is_own
+from autovul.vision.models.own import find, is_own, source_sha256
 from autovul.vision.models.registry import GROUPS, networks
 from autovul.vision.models.weights import as_loaded, model_path
 from autovul.vision.utils.model_archs.darts.genotypes import VARIANTS
@@ -33,12 +33,14 @@ class Planning:
 
         Raises:
             UnknownName: There is no such network and no such group.
+            UsageError: A network of one's own cannot be imported.
         """
         found: dict[str, str] = {}
         for name in names:
             if name in GROUPS:
                 found.update({each: name for each in networks.list() if _is_of_the_paper(each, name)})
             elif is_own(name):
+                find(name)  # a slip in the name is told before anything runs
                 found[name] = "yours"
             else:
                 try:
@@ -82,6 +84,10 @@ class Planning:
             weights = model_path(weights.parents[2], subject.dataset, _canonical(name), suffix)
         options = {**subject.options, "model": name, "seed": seed, "suffix": suffix}
         return subject.replace(model=_canonical(name), group=group, seed=seed, options=options, weights=weights)
+
+    def source_sha256(self, network: str) -> str:
+        """The digest of the code of a network of one's own; an empty string for the package's networks."""
+        return source_sha256(network) if is_own(network) else ""
 
     def data_sha256(self, data: DataOptions) -> str:
         """The digest of a data set, which is read for it (and fetched, with ``download``)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,32 @@ from torch import nn
 from autovul.base import environ
 from autovul.base.checkpoint import digest
 from autovul.base.cli import Settings
+from autovul.base.errors import UserError
 from autovul.base.result import Result, version_of
 from autovul.base.summary import summary
 from autovul.vision.attacks.base import Setup, describe
 from autovul.vision.datasets import AttackedDataOptions, ImageDataset, TrainingDataOptions, ValidatedDataOptions
-from autovul.vision.models.facts import facts, genotype_of
+from autovul.vision.models.facts import facts, made_of
+
+
+def require_places(settings: Settings) -> None:
+    """Make sure, before any work is done, that what it gives can be written.
+
+    Raises:
+        UserError: A folder of the options cannot be made or written to.
+    """
+    places = {"result_dir": settings.environment.result_dir}
+    if "output" in settings.groups:
+        places["attack_dir"] = settings.output.attack_dir
+    if "training" in settings.groups:
+        places["log_dir"] = settings.training.log_dir
+        if settings.command == "train" and settings.training.save:
+            places["model_dir"] = settings.model.model_dir
+    for option, place in places.items():
+        folder = Path(place).absolute()
+        there = next(each for each in (folder, *folder.parents) if each.exists())
+        if not (there.is_dir() and os.access(there, os.W_OK)):
+            raise UserError(f"{option}: nothing can be written to {place}: {there} is no folder, or not yours to write")
 
 
 def setup(settings: Settings, dataset: ImageDataset, model: nn.Module) -> Setup:
@@ -44,12 +66,11 @@ def complete(
     result: Result, settings: Settings, dataset: ImageDataset, model: nn.Module, device: torch.device
 ) -> Result:
     """The record with every effective option, the hashes of data and weights, the network's facts and versions."""
-    found, genotype = asdict(facts(model, dataset.data_shape)), genotype_of(model)
     return result.replace(
         options={**settings.effective(), **result.options},
         data_sha256=dataset.sha256,
         weights_sha256=digest(model.state_dict()),
-        facts=found if genotype is None else {**found, "genotype": genotype._asdict()},
+        facts={**asdict(facts(model, dataset.data_shape)), **made_of(model)},
         environment={**environ.describe(device), **result.environment},
         version=version_of(result.experiment),
     )

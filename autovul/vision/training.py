@@ -18,6 +18,7 @@ from autovul.base.training.history import History
 from autovul.vision.adversarial_training import adversarial, robust_accuracy
 from autovul.vision.attacks.base import describe
 from autovul.vision.datasets import ImageDataset
+from autovul.vision.models.facts import made_of
 from autovul.vision.models.weights import model_path
 
 
@@ -68,8 +69,11 @@ def finished(model: nn.Module, dataset: ImageDataset, settings: Settings) -> Pat
     if not (path.is_file() and weights.is_file()):
         return None
     results, _ = read_results([path])
-    done = results and results[0].status == "ok" and results[0].weights_sha256 == digest(load_state(weights))
-    return path if done else None
+    if not results or results[0].status != "ok" or results[0].weights_sha256 != digest(load_state(weights)):
+        return None
+    # A file of cells, or code of one's own, may have changed under the same name.
+    found, wanted = results[0].facts, made_of(model)
+    return path if {name: found.get(name) for name in wanted} == wanted else None
 
 
 def discard_state(model: nn.Module, dataset: ImageDataset, settings: Settings) -> None:

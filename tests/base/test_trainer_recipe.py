@@ -14,7 +14,7 @@ from autovul.base.errors import UserError
 from autovul.base.options import OptionError
 from autovul.base.trainer import TrainingOptions, cross_entropy_step, evaluate
 from autovul.base.training.optimiser import OPTIMISERS, learning_rate
-from tests.base.tiny_training import OPTIONS, Points, quiet_trainer, tiny_net
+from tests.base.tiny_training import OPTIONS, Doubtful, Points, quiet_trainer, tiny_net
 
 
 def with_changes(**changes: Any) -> TrainingOptions:
@@ -355,3 +355,19 @@ def test_a_part_that_is_not_there_and_nothing_to_train() -> None:
     model.requires_grad_(False)
     with pytest.raises(UserError, match="can be trained"):
         quiet_trainer().fit(model, Points())
+
+
+def test_a_wrapper_has_the_parts_of_what_it_wraps() -> None:
+    model = nn.Sequential(tiny_net())
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    quiet_trainer(with_changes(parameters="classifier")).fit(model, Points())
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {"0.classifier.weight", "0.classifier.bias"}
+
+
+def test_a_network_whose_validation_gives_nan_has_diverged() -> None:
+    model = Doubtful(steps=6)
+    history = quiet_trainer(with_changes(validate_interval=1)).fit(model, Points(), Points(seed=5))
+    assert (history.status, history.diverged_at) == ("diverged", (3, 3))
+    assert model.features[1].num_batches_tracked == 6  # the weights of the second epoch's end
+    assert [record.epoch for record in history.records] == [0, 1, 2]

@@ -14,7 +14,7 @@ from autovul.base import distributed
 from autovul.base.checkpoint import save_state
 from autovul.base.errors import Interrupted
 from autovul.base.training import state_file
-from tests.base.tiny_training import CLASSES, OPTIONS, Points, quiet_trainer, tiny_net
+from tests.base.tiny_training import CLASSES, OPTIONS, Doubtful, Points, quiet_trainer, tiny_net
 
 
 def plain_net() -> nn.Module:
@@ -37,6 +37,9 @@ def main() -> None:
 
         trained("plain", plain_net(), Points(count=9))  # the last batch has a single row, and one process none
         trained("whole", tiny_net(), Points(count=12))
+
+        history = quiet_trainer().fit(Doubtful(steps=3), Points(count=12), Points(seed=5))
+        assert history.status == "diverged", "only the first process validates; all have to know"
 
         def stop(epoch: int, batch: int) -> None:
             if team.rank == 1 and (epoch, batch) == (2, 2):

@@ -11,6 +11,7 @@ import torch
 from autovul import adv_attack, report, train, validate
 from autovul.base.checkpoint import digest, load_state, save_state
 from autovul.base.result import Result, read_results
+from autovul.vision.utils.model_archs.darts.genotypes import GENOTYPES, write_genotype
 
 TINY = ["-d", "digits", "-m", "resnet18_comp", "--width", "0.0625", "--device", "cpu", "--no-tqdm"]
 RECIPE = ["--epoch", "2", "--validate_interval", "1", "--lr", "0.05"]
@@ -108,6 +109,15 @@ def test_a_finished_run_is_not_trained_again_on_resume(trained, capsys):
     assert train.main([*TINY, *RECIPE, "--resume"]) == 0
     assert "finished already" in capsys.readouterr().out
     assert (trained / "data/model/image/digits/resnet18_comp.pth").stat().st_mtime_ns == before
+
+
+def test_a_file_of_cells_that_has_changed_makes_another_network(workspace, capsys):
+    cells = workspace / "cells.yaml"
+    size = ["--layers", "2", "--init_channels", "2", "--epoch", "1", "--no-tqdm", "--device", "cpu"]
+    for name, known in (("darts", False), ("darts", True), ("drnas", False)):
+        write_genotype(cells, GENOTYPES[name])
+        assert train.main(["-d", "digits", "-m", "darts", "--genotype", str(cells), *size, "--resume"]) == 0
+        assert ("finished already" in capsys.readouterr().out) is known
 
 
 def test_no_save_saves_nothing(workspace):

@@ -87,6 +87,8 @@ def check(capsys, line, status, parts):
         ("backdoor -d digits --no-pretrain --mark_alpha 1.5", ["--mark_alpha", "from 0 to 1", "1.5"]),
         ("backdoor -d digits --no-pretrain --target_class 12", ["target_class must be from 0 to 9, got 12"]),
         ("membership --sample_num 1", ["--sample_num", "at least 2"]),
+        ("reproduce --experiments fig2 --dry_run", ["--experiments", "without a flag"]),
+        ("reproduce fig2 --models no_such:build --dry_run", ["no_such:build", "No module named"]),
         ("loss_contour --space input --weights features.conv1.weight", ["weights", "space input"]),
     ],
 )
@@ -145,6 +147,32 @@ def test_weights_that_are_not_there(weights, capsys):
         check(
             capsys, f"{command} {DIGITS}", 1, ["python -m autovul.train -m resnet18_comp -d digits", str(weights.name)]
         )
+
+
+def test_the_command_that_makes_weights_makes_those_that_are_missing(workspace, capsys):
+    line = f"validate {DIGITS} -m darts --model_arch drnas --layers 3 --init_channels 4 --auxiliary --model_dir mine"
+    words = "train -m darts --model_arch=drnas --layers=3 --init_channels=4 --auxiliary --model_dir=mine -d digits"
+    check(capsys, line, 1, [words, "mine/image/digits/drnas.pth"])
+    line = f"validate {DIGITS} --width 0.125 --norm_layer gn --suffix _x"
+    check(capsys, line, 1, ["train -m resnet18_comp --width=0.125 --norm_layer=gn -d digits --suffix=_x"])
+
+
+@pytest.mark.parametrize(
+    "line, option",
+    [
+        ("train", "result_dir"),
+        ("train", "log_dir"),
+        ("train", "model_dir"),
+        ("backdoor --no-pretrain", "attack_dir"),
+        ("grad_var", "result_dir"),
+        ("loss_contour --no-pretrain", "attack_dir"),
+        ("validate", "result_dir"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told_before_the_work(workspace, capsys, line, option):
+    (workspace / "file").write_text("")
+    check(capsys, f"{line} {DIGITS} --{option} file/deeper", 1, [option, "file/deeper", str(workspace / "file")])
+    assert [*workspace.iterdir()] == [workspace / "file"]
 
 
 class RunsCode:

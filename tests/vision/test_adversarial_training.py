@@ -161,3 +161,18 @@ def test_options():
     assert (units.adv_train_eps, units.adv_train_alpha, units.adv_train_eval_eps) == (16 / 255, 0.5, None)
     with pytest.raises(OptionError, match="adv_train_random_init goes with pgd"):
         AdversarialTrainingOptions(adv_train="free", adv_train_random_init=True)
+
+
+@pytest.mark.parametrize("form", ["pgd", "trades"])
+def test_the_adversary_of_a_confident_network_does_not_vanish_in_fp16(form, batches):
+    """A gradient below 6e-8 is 0 in half precision, and its sign moves nothing."""
+    model, (x, y) = network().train(), first(batches)
+    model[-1].weight.data *= 1e-6
+    seen = []
+    model.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    step, _ = adversarial(options(form, iterations=1), batches)
+    with torch.autocast("cpu", torch.float16):
+        step(model, x, y)
+    attacked = next(images for images in reversed(seen) if not torch.equal(images, x))
+    moved = (attacked - x).abs() > 5e-3  # TRADES starts from noise of 1e-3
+    assert moved.float().mean() > 0.9  # a few pixels meet dead neurons alone

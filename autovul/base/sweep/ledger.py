@@ -32,6 +32,7 @@ class Entry:
     version: int
     data_sha256: str
     weights_sha256: str
+    source_sha256: str  # of a network of one's own
     kind: tuple[str, str, str]  # experiment, algorithm, data set
     about: str
     options: Mapping[str, Any]  # of a training
@@ -51,6 +52,7 @@ class Ledger:
         self._seen: dict[Path, tuple[int, int]] = {}
         self._hashes = Hashes(result_dir / ".sweep" / ".hashes.json")
         self._data: dict[str, str] = {}
+        self._sources: dict[str, str] = {}
         self._costs: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
 
     def refresh(self, experiments: Iterable[str]) -> None:
@@ -67,13 +69,16 @@ class Ledger:
                         self._take(path, Result.from_json(path.read_text(encoding="utf-8")))
 
     def status(self, run: Run) -> Done | None:
-        """How the run ended, if a record of it holds: of these options, this version, data and weights."""
+        """How the run ended, if a record of it holds: of these options, this version, data, weights and code."""
         if not self._entries.get(run.key):
             return None  # without reading any data: a plan can be shown before there are any
         version, data = version_of(run.subject.experiment), self.data_sha256(run)
         weights = self.weights_sha256(run.subject.weights) if run.subject.weights else None
+        holds = (version, data, self._source_sha256(run))
         for entry in self._entries.get(run.key, ()):
-            if entry.status not in ("ok", "diverged") or entry.version != version or entry.data_sha256 != data:
+            if entry.status not in ("ok", "diverged"):
+                continue
+            if (entry.version, entry.data_sha256, entry.source_sha256) != holds:
                 continue
             # A training whose weights were taken away since is still a result; see `Sweep` for those who need them.
             fits = weights == entry.weights_sha256 or (run.subject.trains and weights is None)
@@ -99,6 +104,13 @@ class Ledger:
         if not path.is_file():
             return None
         return self._hashes.find(str(path), [path], lambda: self.catalogue.weights_sha256(path))
+
+    def _source_sha256(self, run: Run) -> str:
+        """The digest of the code of a network of one's own; an empty string for the others."""
+        name = str(run.subject.options.get("model", ""))
+        if name not in self._sources:
+            self._sources[name] = self.catalogue.source_sha256(name)
+        return self._sources[name]
 
     def _loaded_sha256(self, run: Run) -> str | None:
         """The digest that a run records of weights which are not in the form in which autovul writes them."""
@@ -173,6 +185,7 @@ class Ledger:
             version=result.version,
             data_sha256=result.data_sha256,
             weights_sha256=result.weights_sha256,
+            source_sha256=result.facts.get("source_sha256", ""),
             kind=(result.experiment, result.algorithm, result.dataset),
             about=result.message,
             options=result.options if result.experiment == "train" else {},

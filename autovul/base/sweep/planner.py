@@ -159,6 +159,8 @@ class Planner:
 
     def _check_options(self, wish: Wish) -> None:
         for name in wish.options or {}:
+            if name == "experiments":
+                raise UsageError("--experiments: they are named without a flag, as in `autovul reproduce table1 fig2`")
             if name in ("model", "model_arch", "genotype", "seed", "suffix", "resume"):
                 hint = {"seed": "--seeds says how many"}.get(name, "--models says which networks")
                 raise UsageError(f"--{name}: the plan sets it for every run; {hint}")

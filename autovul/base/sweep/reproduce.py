@@ -90,13 +90,14 @@ def _missing(sweep: Sweep) -> list[Run]:
 
 
 def _summary(sweep: Sweep, options: SweepOptions, names: Sequence[str], left: str) -> str:
-    scale = load_scale(options.scale)
+    scale, dataset = load_scale(options.scale), sweep.runs[0].subject.dataset
+    about = scale.about if dataset == scale.dataset else f"its networks and schedules, on {dataset}"
     networks = {run.subject.model for run in sweep.runs}
     seeds = sorted({run.subject.seed for run in sweep.runs})
     missing = len(_missing(sweep))
     return "\n".join(
         [
-            f"scale {scale.name}: {scale.about}",
+            f"scale {scale.name}: {about}",
             f"{len(names)} experiments: {', '.join(names)}",
             f"{len(networks)} networks, seeds {', '.join(map(str, seeds))}",
             f"{len(sweep.runs)} runs: {len(sweep.runs) - missing} have a result, {missing} to do; {left}, "

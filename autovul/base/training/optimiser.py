@@ -104,6 +104,11 @@ class TrainedPart:
     def __init__(self, model: nn.Module, part: str) -> None:
         self.model = model
         children = dict(model.named_children())
+        while len(children) == 1 and "classifier" not in children:  # a wrapper has the parts of what it wraps
+            (wrapped,) = children.values()
+            if not (inner := dict(wrapped.named_children())):
+                break
+            children = inner
         if part != "full" and "classifier" not in children:
             there = ", ".join(children) or "none"
             raise UserError(f"parameters={part!r} needs a model with a submodule 'classifier'; there are: {there}")

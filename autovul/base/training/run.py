@@ -185,16 +185,20 @@ class TrainingRun:
 
     def _record(self, record: EpochRecord) -> None:
         """Validate if it is time to, and enter the epoch into history, log and display."""
-        history, epoch = self.state.history, record.epoch
+        history, epoch, finite = self.state.history, record.epoch, True
         if self.team.size > 1:
             self.team.average_statistics(self.state.model)
         if self.valid is not None and (epoch % self.options.validate_interval == 0 or epoch == self.options.epoch):
             found = self._validate()
+            finite = math.isfinite(found.loss)
             record = EpochRecord(**{**asdict(record), "valid_loss": found.loss, "valid_accuracy": found.accuracy})
             best = history.best_accuracy
-            if math.isfinite(found.loss) and (best is None or found.accuracy >= best):
+            if finite and (best is None or found.accuracy >= best):
                 history.best_epoch, history.best_state = epoch, _snapshot(self.state.model)
             self.log.write("validation", epoch, **asdict(found))
+        # Finite weights can still give NaN. Only the first process of a team validates, and all must hear of it.
+        if self.team.any(not finite, device=self.device)[0]:
+            raise Diverged(epoch, self.state.step)
         history.records.append(record)
         if epoch > 0:
             figures = {name: value for name, value in asdict(record).items() if name != "epoch"}

@@ -14,6 +14,7 @@ from autovul.vision.datasets.errors import DamagedData, MissingData
 from autovul.vision.datasets.facts import measured
 from autovul.vision.datasets.options import DataOptions
 from autovul.vision.datasets.splits import stratified_split
+from autovul.vision.utils.eight_bits import eight_bits
 
 ENDINGS = {".png", ".jpg", ".jpeg"}
 VALID_NAMES = ("valid", "val", "test")
@@ -23,9 +24,9 @@ def build(options: DataOptions, seed: int) -> ImageDataset:
     """Read ``train/{class}/*.png`` and ``valid/{class}/*.png`` (or ``val``, ``test``), or ``{class}/*.png`` alone.
 
     A single level of class folders is split 80 to 20 in every class, seeded. Files are taken in the order of their
-    names; .png, .jpg and .jpeg count, everything else is passed over. An image is turned as its EXIF says, made RGB,
-    scaled so that its shorter side is ``image_size``, and cropped to the centre square. Mean and standard deviation are
-    those of the training images.
+    names; .png, .jpg and .jpeg count, everything else is passed over. An image is turned as its EXIF says, made RGB of
+    eight bits, scaled so that its shorter side is ``image_size``, and cropped to the centre square. Mean and standard
+    deviation are those of the training images.
 
     Args:
         options: ``image_size``, ``num_workers`` (threads) and where the files lie.
@@ -104,5 +105,5 @@ def _decode(path: Path, side: int) -> np.ndarray:
     from PIL import Image, ImageOps
 
     with Image.open(path) as image:
-        upright = ImageOps.exif_transpose(image).convert("RGB")
+        upright = ImageOps.exif_transpose(eight_bits(image)).convert("RGB")
     return np.asarray(ImageOps.fit(upright, (side, side), Image.Resampling.BILINEAR))

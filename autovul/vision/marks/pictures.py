@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from autovul.base.errors import UserError, nearest
+from autovul.vision.utils.eight_bits import eight_bits
 
 MODES = {1: "LA", 3: "RGBA"}  # Pillow's names, by the number of colour channels; A is opacity
 
@@ -57,8 +58,9 @@ def _open(path: str) -> Any:
     if name in built_in() and (name == path or not Path(path).exists()):
         return Image.open(BytesIO(files("autovul.vision.marks").joinpath(f"{name}.png").read_bytes()))
     try:
-        picture = Image.open(path)
-        picture.load()
+        with Image.open(path) as file:
+            picture = eight_bits(file)
+            picture.load()
     except FileNotFoundError:
         hint = nearest(name, built_in()) or f"; built in are {', '.join(built_in())}"
         raise UserError(f"mark_path: no image file {path!r} and no built-in mark of this name{hint}") from None

@@ -75,7 +75,12 @@ class ImageModel(nn.Module):
         if name not in layers:
             raise UsageError(f"{self.name} has no layer {name!r}{nearest(name, ['logits', *layers])}")
         outputs: list[Any] = []
-        handle = layers[name].register_forward_hook(lambda module, inputs, output: outputs.append(output))
+
+        def keep(module: nn.Module, inputs: Any, output: Any) -> None:
+            # A copy: what follows the layer, such as an activation, may overwrite its output in place.
+            outputs.append(output.clone() if isinstance(output, torch.Tensor) else output)
+
+        handle = layers[name].register_forward_hook(keep)
         try:
             self(x)
         finally:

@@ -105,9 +105,23 @@ def create(
     untrained = {**options, "pretrain": False}
     model.builder = functools.partial(create, name, model_arch, num_classes, shape, None, mean, std, **untrained)
     if chosen.pretrain and dataset is not None:
-        flags = f"-m {name}" + (f" --genotype={chosen.genotype}" if chosen.genotype else "")
-        model.load(find_pretrained(chosen.model_dir, dataset.name, model.name, chosen.suffix, flags))
+        model.load(find_pretrained(chosen.model_dir, dataset.name, model.name, chosen.suffix, _as_flags(chosen)))
     return model
+
+
+def relative(model: nn.Module, name: str, model_arch: str | None, dataset: DataFacts) -> ImageModel:
+    """`create` for a network beside another: with those of the other's options of structure that it takes.
+
+    Args:
+        model: The other network; one that `create` has not made has no such options.
+        name, model_arch, dataset: As for `create`.
+    """
+    builder = model.builder if isinstance(model, ImageModel) else None
+    given = builder.keywords if isinstance(builder, functools.partial) else {}
+    chosen = ModelOptions(model=name, model_arch=model_arch)
+    takes = frozenset() if is_own(name) else _network(chosen).takes
+    shared = {key: value for key, value in given.items() if key in takes or key in ("norm_layer", "auxiliary_weight")}
+    return create(name, model_arch, dataset=dataset, **shared)
 
 
 def from_options(options: ModelOptions, dataset: DataFacts) -> ImageModel:
@@ -150,6 +164,15 @@ def _given(chosen: ModelOptions) -> dict[str, Any]:
     """The options of structure that were set; for a switch, switched on."""
     values = {key: getattr(chosen, key) for key in STRUCTURE}
     return {key: value for key, value in values.items() if value is not None and value is not False}
+
+
+def _as_flags(chosen: ModelOptions) -> str:
+    """How the command line says which network it is, and where its weights lie."""
+    names = ("model_arch", "genotype", *STRUCTURE, "norm_layer", "model_dir")
+    defaults = {name: ModelOptions.model_fields[name].default for name in names}
+    changed = {name: value for name in names if (value := getattr(chosen, name)) != defaults[name]}
+    words = (f"--{name}" if value is True else f"--{name}={value}" for name, value in changed.items())
+    return " ".join([f"-m {chosen.model}", *words])
 
 
 def _refuse(chosen: ModelOptions, name: str, takes: frozenset[str]) -> None:

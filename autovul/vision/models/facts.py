@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,8 @@ import torch
 from torch import nn
 
 from autovul.base.errors import UserError
+from autovul.vision.models.own import OwnModel, source_sha256
 from autovul.vision.models.probe import grey_images, probing
-from autovul.vision.utils.model_archs.darts.genotype import Genotype
 from autovul.vision.utils.model_archs.darts.network import Cell, CellNetwork
 
 # Autograd's names of what convolutions and linear layers do, and of what joins two paths.
@@ -66,9 +67,15 @@ def facts(model: nn.Module, data_shape: Sequence[int]) -> ModelFacts:
     )
 
 
-def genotype_of(model: nn.Module) -> Genotype | None:
-    """The cells that a network is built of, or None where it is no cell network."""
-    return next((module.genotype for module in model.modules() if isinstance(module, CellNetwork)), None)
+def made_of(model: nn.Module) -> dict[str, Any]:
+    """What a network of its name is made of, for its record: ``genotype`` of cells, ``source_sha256`` of own code.
+
+    Empty for a network that the package defines and that has no cells.
+    """
+    if isinstance(model, OwnModel):
+        return {"source_sha256": source_sha256(model.spec)}
+    genotype = next((module.genotype for module in model.modules() if isinstance(module, CellNetwork)), None)
+    return {} if genotype is None else {"genotype": json.loads(json.dumps(genotype._asdict()))}
 
 
 def _paths(root: Any) -> tuple[int, int]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import importlib
 import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,7 +33,8 @@ class OwnModel(ImageModel):
 
     Args:
         spec: ``package.module:build``; modules in the current directory are found too. ``build`` is called with
-            ``num_classes`` and ``data_shape`` where it takes them, and returns the module.
+            ``num_classes`` and ``data_shape`` where it takes them, and returns the module. A function that takes any
+            keyword (``**kwargs``) is given ``num_classes``.
         num_classes: Number of logits.
         data_shape: (channels, height, width) of an image.
 
@@ -40,11 +44,30 @@ class OwnModel(ImageModel):
 
     def __init__(self, spec: str, num_classes: int, data_shape: DataShape) -> None:
         super().__init__(spec.replace(":", "."), "yours", num_classes, data_shape)
+        self.spec = spec
         self.network = _build(spec, num_classes, data_shape)
         _check_logits(self.network, spec, num_classes, data_shape)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.network(x)
+
+    def fresh(self) -> ImageModel:
+        """As for every model; but weights that are the same each time are no new ones.
+
+        Raises:
+            UsageError: ``build`` gives the same weights each time.
+        """
+        model = super().fresh()
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(torch.initial_seed() + 1)
+            twin = super().fresh()
+        pairs = [*zip(model.parameters(), twin.parameters(), strict=True)]
+        if pairs and all(torch.equal(first, second) for first, second in pairs):
+            raise UsageError(
+                f"{self.name} gives the same weights each time, and here new ones are needed: it must draw them anew. "
+                f"Trained weights go into a file {{model_dir}}/image/{{dataset}}/{self.name}.pth"
+            )
+        return model
 
     def get_fm(self, x: torch.Tensor) -> torch.Tensor:
         """Feature maps, by the module's own ``get_fm`` or ``forward_features`` (timm's name), or of its ``features``.
@@ -89,11 +112,31 @@ class OwnModel(ImageModel):
         return {name: module for name, module in self.network.named_modules() if name}
 
 
+def source_sha256(spec: str) -> str:
+    """SHA-256 of the module that a spec names, comments and layout aside; what it imports is not looked at.
+
+    An empty string where there is no source to read.
+    """
+    find(spec)
+    path = getattr(sys.modules[spec.partition(":")[0]], "__file__", None)
+    if path is None or not path.endswith(".py"):
+        return ""
+    code = ast.unparse(ast.parse(Path(path).read_text(encoding="utf-8")))
+    return hashlib.sha256(code.encode()).hexdigest()
+
+
 def _build(spec: str, num_classes: int, data_shape: DataShape) -> nn.Module:
-    build = _find(spec)
-    offered = {"num_classes": num_classes, "data_shape": tuple(data_shape)}
+    build = find(spec)
+    parameters = inspect.signature(build).parameters
+    open_ended = any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters.values())
+    offered: dict[str, Any] = {}
+    # What takes any keyword mostly hands it on, to a constructor that knows num_classes by the field's habit.
+    if "num_classes" in parameters or open_ended:
+        offered["num_classes"] = num_classes
+    if "data_shape" in parameters:
+        offered["data_shape"] = tuple(data_shape)
     try:
-        network = build(**{key: value for key, value in offered.items() if _takes(build, key)})
+        network = build(**offered)
     except Exception as error:
         raise UsageError(f"{spec}: the call failed ({_one_line(error)})") from error
     if not isinstance(network, nn.Module):
@@ -101,7 +144,12 @@ def _build(spec: str, num_classes: int, data_shape: DataShape) -> nn.Module:
     return network
 
 
-def _find(spec: str) -> Callable[..., Any]:
+def find(spec: str) -> Callable[..., Any]:
+    """The function or class that a spec names.
+
+    Raises:
+        UsageError: It cannot be imported or called.
+    """
     module_name, _, attribute = spec.partition(":")
     # An installed `autovul` command does not search the current directory. It stays on the path for the sake of
     # imports inside the function, and of worker processes, which inherit the path.
@@ -115,11 +163,6 @@ def _find(spec: str) -> Callable[..., Any]:
     if not callable(build):
         raise UsageError(f"{spec}: module {module_name!r} has no function or class {attribute!r}")
     return build
-
-
-def _takes(build: Callable[..., Any], name: str) -> bool:
-    parameters = inspect.signature(build).parameters
-    return name in parameters or any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters.values())
 
 
 def _check_logits(network: nn.Module, spec: str, num_classes: int, data_shape: DataShape) -> None:

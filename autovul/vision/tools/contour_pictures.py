@@ -100,8 +100,11 @@ def layout(count: int) -> tuple[int, int]:
 
 def _title(contours: Mapping[str, LossContour], columns: int, unit: str = "") -> str:
     contour = next(iter(contours.values()))
-    what = "first convolution's weights" if contour.space == "parameter" else "input"
-    title = f"Loss around the {what}, mean over {contour.samples} images{unit}"
+    names = {each.parameter for each in contours.values()}
+    # Weights that were named have one name in all networks; first convolutions mostly have several.
+    weights = names.pop() if len(names) == 1 else "the first convolution's weights"
+    what = weights if contour.space == "parameter" else "the input"
+    title = f"Loss around {what}, mean over {contour.samples} images{unit}"
     return textwrap.fill(title, 40 * columns)  # about what a column's width holds
 
 

@@ -66,7 +66,10 @@ def orthogonal_signs(count: int, seed: int, name: str = "the tensor") -> tuple[T
         UserError: ``count`` is odd: an odd number of ±1 cannot sum to 0.
     """
     if count % 2:
-        raise UserError(f"{name} has {count} entries, an odd number: ±1 directions in it cannot be orthogonal")
+        raise UserError(
+            f"{name} has {count} entries, an odd number: ±1 directions in it cannot be orthogonal; "
+            "--weights names others to move"
+        )
     generator = torch.Generator().manual_seed(seed)
     first, product = (2.0 * (torch.randperm(count, generator=generator) % 2) - 1 for _ in range(2))
     return first, first * product

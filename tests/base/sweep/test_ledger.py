@@ -142,3 +142,12 @@ def test_weights_in_a_foreign_form_are_known_by_what_a_network_gets_of_them(tmp_
     assert ledger(tmp_path, files).status(attack) == "ok"
     path.write_text("module.others")
     assert ledger(tmp_path, files).status(attack) is None
+
+
+def test_a_record_made_by_other_code_does_not_hold(tmp_path, files):
+    one = run("one", tmp_path)
+    files.source = sha("def build(): return Net(12)")
+    record(one, files).write(tmp_path / "result")
+    assert ledger(tmp_path, files).status(one) == "ok"
+    files.source = sha("def build(): return Net(24)")
+    assert ledger(tmp_path, files).status(one) is None

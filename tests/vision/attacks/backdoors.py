@@ -25,7 +25,10 @@ def setup(**options: Any) -> Setup:
 
 
 def create(name: str, **options: Any) -> Any:
-    return attacks.create(name, **{**OPTIONS, **EXTRA[name], **options})
+    given = {**OPTIONS, **EXTRA[name], **options}
+    if name == "latent_backdoor" and given.get("train_mode") == "loss" and not given.get("plain_poisoning"):
+        given.pop("poison_percent")  # there it weighs nothing, and is refused
+    return attacks.create(name, **given)
 
 
 def trigger(**options: Any) -> Trigger:

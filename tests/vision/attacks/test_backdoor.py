@@ -195,3 +195,19 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert main([*common, "--mark_path", "nothing.png"]) == 1
     assert "no image file 'nothing.png' and no built-in mark" in capsys.readouterr().err
     assert main([*common, "--mark_height", "40"]) == 2
+
+
+def test_the_recipes_label_smoothing_reaches_the_training(dataset, trained):
+    results = [
+        create("badnet").run(trained, dataset, setup(training=RECIPE.model_copy(update={"label_smoothing": share})))
+        for share in (0.0, 0.5)
+    ]
+    first, second = (result.series[-1]["train_loss"] for result in results)
+    assert second > first + 0.1
+
+
+def test_a_percentage_that_weighs_nothing_is_refused(dataset, trained):
+    attack = attacks.create("latent_backdoor", train_mode="loss", poison_percent=0.3)
+    with pytest.raises(OptionError, match="by mse_weight in train_mode loss: leave it out"):
+        attack.run(trained, dataset, setup())
+    create("latent_backdoor", train_mode="loss", poison_percent=0.3, plain_poisoning=True)._check(dataset)

@@ -264,3 +264,40 @@ def test_a_damaged_trigger_is_refused(tmp_path):
     archive.write_bytes(archive.read_bytes()[:300])
     with pytest.raises(UserError, match=r"attack\.npz is damaged or no saved trigger"):
         backdoor_files.load(base)
+
+
+def test_what_follows_a_layer_in_place_does_not_change_what_is_heard():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(180, 3)).eval()
+    images = torch.rand(4, 3, 8, 8)
+    expected = network[0](images).mean((2, 3))
+    assert expected.min() < 0
+    with Neurons(network, "0") as neurons:
+        assert torch.equal(neurons(images)[1], expected)
+        neurons(images)[1].sum().backward()  # gradients still pass
+    assert network[0].weight.grad.abs().sum() > 0
+
+
+def test_smoothed_labels_in_every_loss(dataset):
+    smoothing = {"reduction": "none", "label_smoothing": 0.3}
+    network = make_network()
+    x, (labels, clean) = next(iter(batches(dataset, "loss", 0.2).epoch(0)))
+    losses = functional.cross_entropy(network(x), labels, **smoothing)
+    step = PoisonStep(batches(dataset, "loss", 0.2), 0.2, 0.4, label_smoothing=0.3)
+    expected = 0.8 * losses[:clean].mean() + 0.2 * losses[clean:].mean()
+    torch.testing.assert_close(step(network, x, (labels, clean))[0], expected)
+    with Neurons(network, "4") as neurons:
+        step = FeatureStep(batches(dataset, "loss", 0.2), neurons, torch.zeros(96), 0.0, 0.4, label_smoothing=0.3)
+        torch.testing.assert_close(step(network, x, (labels, clean))[0], losses[:clean].mean())
+
+
+def test_a_network_without_final_features_is_measured_without_their_overlap(dataset):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 3, 8), nn.AdaptiveAvgPool2d(1), Squeeze()).eval()
+    found = measure(network, dataset, trigger(), 1, batch_size=20, seed=1)
+    assert found.jaccard is None and 0 <= found.success <= 100
+
+
+class Squeeze(nn.Module):
+    def forward(self, x):
+        return x[:, :, 0, 0]

@@ -13,6 +13,7 @@ from autovul.base.metrics import NonFiniteOutput
 from autovul.base.options import OptionError
 from autovul.vision import attacks
 from autovul.vision.attacks.base import Setup
+from autovul.vision.attacks.evasion.pictures import draw_adversarial
 from autovul.vision.datasets import ImageDataset, ImageSplit
 
 COLOURS = 3
@@ -157,6 +158,13 @@ def test_a_network_that_is_never_right_has_no_result(dataset):
 def test_examples_are_drawn(dataset, tmp_path):
     result = attacks.create("pgd", test_num=3).run(Brightest(), dataset, Setup(folder=tmp_path))
     assert result.files["examples"] == str(tmp_path / "examples.png")
+    assert (tmp_path / "examples.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 5])
+def test_images_of_any_number_of_channels_are_drawn(channels, tmp_path):
+    clean, labels = torch.rand(3, channels, 8, 8), torch.arange(3)
+    draw_adversarial(tmp_path / "examples.png", clean, clean.flip(0), labels, labels, [*"abc"])
     assert (tmp_path / "examples.png").read_bytes().startswith(b"\x89PNG")
 
 

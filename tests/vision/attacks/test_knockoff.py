@@ -405,3 +405,34 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "data/attack/image/digits/tiny_extraction.build/knockoff/thief_40.pth").exists()
     assert main([*common, "--nb_stolen", "5000"]) == 1
     assert "nb_stolen: 5000 queries wanted, 1438 images in the training set" in capsys.readouterr().err
+
+
+def test_queries_are_those_of_the_largest_budget_of_a_larger_transfer_set(victim, dataset, tmp_path):
+    attack(nb_stolen=200).query(victim, dataset, setup()).save(tmp_path / "set.npz")
+    result = attack(nb_stolen=(20, 50), transfer_set=str(tmp_path / "set.npz")).run(victim, dataset, setup(epoch=1))
+    assert value(result, "queries") == 50
+
+
+def test_at_most_leaves_out_what_there_is_not(victim, dataset):
+    def budgets(*wanted):
+        result = attack(nb_stolen=wanted, at_most=True).run(victim, dataset, setup(epoch=1))
+        return [row["budget"] for row in result.series]
+
+    assert budgets(100, 900, 30) == [30, 100]
+    assert budgets(700, 900) == [600]
+
+
+def test_a_named_thief_has_the_victims_structure_where_it_takes_it():
+    digits = datasets.create("digits")
+    victim = models.create("resnet18_comp", dataset=digits, width=0.0625, norm_layer="gn")
+    same = attack(tmodel="resnet18_comp")._fresh(victim, digits, 1)
+    assert {key: tensor.shape for key, tensor in same.state_dict().items()} == {
+        key: tensor.shape for key, tensor in victim.state_dict().items()
+    }
+    other = attack(tmodel="vgg13_bn_comp")._fresh(victim, digits, 1)
+    twin = models.create("vgg13_bn_comp", dataset=digits, width=0.0625, norm_layer="gn")
+    assert [p.shape for p in other.parameters()] == [p.shape for p in twin.parameters()]
+    cells = models.create("darts", dataset=digits, layers=3, init_channels=4)
+    thief = attack(tmodel="darts", tmodel_arch="drnas")._fresh(cells, digits, 1)
+    assert thief.name == "drnas" and sum(p.numel() for p in thief.parameters()) < 20_000
+    assert attack(tmodel="resnet18_comp")._fresh(nn.Flatten(), digits, 1).name == "resnet18_comp"

@@ -102,3 +102,21 @@ def test_a_network_that_gives_nan_is_refused(dataset):
     torch.nn.init.constant_(network[-1].bias, float("nan"))
     with pytest.raises(NonFiniteOutput):
         attacks.create("poison_basic", test_num=1).run(network, dataset, setup())
+
+
+def test_a_training_that_diverges_ends_the_run_and_leaves_the_rows_before_it(dataset, trained, monkeypatch):
+    fits = []
+
+    class Doomed(Trainer):
+        def fit(self, model, *batches):
+            history = super().fit(model, *batches)
+            fits.append(history)
+            if len(fits) == 3:
+                history.status = "diverged"
+            return history
+
+    monkeypatch.setattr(poison_basic, "Trainer", Doomed)
+    result = attacks.create("poison_basic", test_num=6).run(trained, dataset, setup())
+    assert (result.status, result.message) == ("diverged", "the training for input 3 of 6 diverged")
+    assert result.metrics == {} and [row["input"] for row in result.series] == [0, 1]
+    assert result.counts == {"inputs": 6, "trainings": 2}

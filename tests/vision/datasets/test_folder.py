@@ -152,3 +152,15 @@ def test_a_class_known_to_validation_alone_is_refused(tmp_path: Path) -> None:
             paint(root / part / name / "0.png", 0)
     with pytest.raises(DamagedData, match="c: a class that"):
         read(root)
+
+
+def test_grey_of_16_bits_is_scaled_and_not_cut_off(tmp_path: Path) -> None:
+    root = tmp_path / "image" / "pets"
+    ramp = np.linspace(0, 65535, 32 * 32).reshape(32, 32).astype(np.uint16)
+    for name in ("a", "b"):
+        for i in range(2):
+            (root / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(ramp).save(root / name / f"{i}.png")
+    image = read(root).train.images[0]
+    assert torch.equal(image[0], torch.from_numpy((ramp / 257).round()).to(torch.uint8))
+    assert torch.equal(image[0], image[2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -197,3 +198,14 @@ def test_marks_that_cannot_be_read(tmp_path):
 def test_images_of_another_shape_are_refused():
     with pytest.raises(ValueError, match=r"shape \(N, 3, 32, 32\), got torch.float32 of shape \(1, 3, 16, 16\)"):
         Watermark().apply(torch.zeros(1, 3, 16, 16))
+
+
+def test_a_mark_of_16_bits_is_scaled_and_one_of_32_refused(tmp_path):
+    grey = np.full((4, 4), 20000, np.uint16)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    Image.fromarray(grey.astype(np.float32)).save(tmp_path / "float.tiff")
+    options = {"mark_height": 4, "mark_width": 4, "data_shape": (3, 8, 8)}
+    mark = Watermark(mark_path=str(tmp_path / "grey.png"), **options).trigger().mark
+    assert mark.max() == pytest.approx(20000 / 65535, abs=0.003)
+    with pytest.raises(UserError, match="float.tiff is no image that can be read .pixels are 32-bit numbers"):
+        Watermark(mark_path=str(tmp_path / "float.tiff"), **options).trigger()

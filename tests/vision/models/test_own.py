@@ -9,6 +9,7 @@ from torch import nn
 
 from autovul.base.errors import UsageError
 from autovul.vision import models
+from autovul.vision.models.own import source_sha256
 
 SOURCE = """
 import torch
@@ -55,6 +56,17 @@ def wrong(num_classes):
 
 def misfit():
     return nn.Linear(7, 10)
+
+
+def keywords(num_classes, **options):
+    return Net(num_classes, **options)
+
+
+def loaded(num_classes):
+    network = Net(num_classes)
+    for parameter in network.parameters():
+        nn.init.constant_(parameter, 0.5)
+    return network
 
 
 def nothing():
@@ -152,3 +164,27 @@ def test_what_goes_wrong_is_told_in_one_line(own, name, message):
     with pytest.raises(UsageError) as caught:
         models.create(name)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_function_of_any_keyword_is_given_the_classes_alone(own):
+    assert models.create("my_nets:keywords", num_classes=3).network.fc.out_features == 3
+
+
+def test_new_weights_are_new(own):
+    model = models.create("my_nets:Net")
+    torch.manual_seed(0)
+    first = model.fresh()
+    after = torch.rand(1)
+    torch.manual_seed(0)
+    importlib.import_module("my_nets").Net()
+    assert torch.equal(after, torch.rand(1)), "the second one, built to compare, draws elsewhere"
+    assert not torch.equal(first.network.fc.weight, model.network.fc.weight)
+    with pytest.raises(UsageError, match=r"gives the same weights each time.*image/\{dataset\}/my_nets.loaded.pth"):
+        models.create("my_nets:loaded").fresh()
+
+
+def test_the_code_is_digested_without_comments_and_layout(own):
+    first = source_sha256("my_nets:Net")
+    for change, same in (("# a remark\n\n" + SOURCE, True), (SOURCE.replace("Conv2d(3, 4", "Conv2d(3, 8"), False)):
+        (own / "my_nets.py").write_text(change)
+        assert (source_sha256("my_nets:Net") == first) is same

@@ -23,7 +23,7 @@ from autovul.vision.attacks.backdoor.batches import PoisonedBatches, TrainMode
 from autovul.vision.attacks.backdoor.losses import PoisonStep
 from autovul.vision.attacks.backdoor.measure import Measurement, measure
 from autovul.vision.attacks.base import Attack, Setup, describe, device_of
-from autovul.vision.attacks.retraining import Retraining
+from autovul.vision.attacks.retraining import Retraining, training_options
 from autovul.vision.datasets import ImageDataset
 from autovul.vision.datasets.splits import seeded_fraction
 from autovul.vision.marks import MarkOptions, Trigger, Watermark
@@ -91,7 +91,14 @@ class BackdoorAttack(Attack, MarkOptions):
     def make_step(self, scene: Scene, victim: nn.Module, batches: PoisonedBatches, hooks: ExitStack) -> PoisonStep:
         """The loss of a training batch; what must be taken off ``victim`` after the training goes to ``hooks``."""
         weight = self.poison_percent if self.train_mode == "loss" else None
-        return PoisonStep(batches, weight, getattr(victim, "auxiliary_weight", 0.4))
+        return PoisonStep(batches, weight, **self._weights(scene, victim))
+
+    def _weights(self, scene: Scene, victim: nn.Module) -> dict[str, float]:
+        """What every loss is told."""
+        return {
+            "auxiliary_weight": getattr(victim, "auxiliary_weight", 0.4),
+            "label_smoothing": training_options(self, scene.setup).label_smoothing,
+        }
 
     def watch(self, scene: Scene, victim: nn.Module, batches: PoisonedBatches) -> None:
         """A chance to set ``batches.before_epoch``."""

@@ -17,7 +17,7 @@ from autovul.vision.attacks.backdoor.batches import PLACE_STREAM, PoisonedBatche
 from autovul.vision.attacks.backdoor.losses import FeatureStep, PoisonStep
 from autovul.vision.attacks.backdoor.neurons import Neurons, mean_activations
 from autovul.vision.attacks.base import registry, untouched
-from autovul.vision.datasets import ImageBatches
+from autovul.vision.datasets import ImageBatches, ImageDataset
 from autovul.vision.datasets.batches import generator_of
 from autovul.vision.datasets.splits import per_class
 from autovul.vision.marks import Trigger
@@ -87,7 +87,15 @@ class LatentBackdoor(BackdoorAttack):
         with untouched(scene.model), Neurons(scene.model, self.preprocess_layer) as neurons:
             goal = self._goal(scene, neurons)
         listening = hooks.enter_context(Neurons(victim, self.preprocess_layer))
-        return FeatureStep(batches, listening, goal, self.mse_weight, getattr(victim, "auxiliary_weight", 0.4))
+        return FeatureStep(batches, listening, goal, self.mse_weight, **self._weights(scene, victim))
+
+    def _check(self, dataset: ImageDataset) -> None:
+        super()._check(dataset)
+        # There all images of a batch are marked, and λ alone weighs them.
+        if self.train_mode == "loss" and not self.plain_poisoning and "poison_percent" in self.model_fields_set:
+            raise OptionError(
+                "poison_percent: latent_backdoor weighs triggered images by mse_weight in train_mode loss: leave it out"
+            )
 
     def _goal(self, scene: Scene, neurons: Neurons) -> Tensor:
         """(F,), the clean network's mean features of the target class."""

@@ -26,12 +26,16 @@ class PoisonStep:
         batches: Where the images come from.
         weight: p; None: the first form, every image counts the same.
         auxiliary_weight: Weight of an auxiliary head's loss.
+        label_smoothing: Share of each label, the target class included, that is spread evenly over all classes.
     """
 
     whole_batch = True  # clean and triggered rows have weights of their own
 
-    def __init__(self, batches: PoisonedBatches, weight: float | None, auxiliary_weight: float) -> None:
+    def __init__(
+        self, batches: PoisonedBatches, weight: float | None, auxiliary_weight: float, label_smoothing: float = 0.0
+    ) -> None:
         self.batches, self.weight, self.auxiliary_weight = batches, weight, auxiliary_weight
+        self.label_smoothing = label_smoothing
 
     def __call__(self, model: nn.Module, x: Tensor, y: Any) -> tuple[Tensor, Tensor]:
         """Loss and logits of a batch that `PoisonedBatches` gives."""
@@ -40,13 +44,13 @@ class PoisonStep:
 
     def _classification(self, output: Any, labels: Tensor, clean: int) -> tuple[Tensor, Tensor]:
         logits, auxiliary = output if isinstance(output, tuple) else (output, None)
-        loss = self._mean(functional.cross_entropy(logits, labels, reduction="none"), clean)
+        loss = self._mean(logits, labels, clean)
         if auxiliary is not None:
-            extra = self._mean(functional.cross_entropy(auxiliary, labels, reduction="none"), clean)
-            loss = loss + self.auxiliary_weight * extra
+            loss = loss + self.auxiliary_weight * self._mean(auxiliary, labels, clean)
         return loss, logits
 
-    def _mean(self, losses: Tensor, clean: int) -> Tensor:
+    def _mean(self, logits: Tensor, labels: Tensor, clean: int) -> Tensor:
+        losses = functional.cross_entropy(logits, labels, reduction="none", label_smoothing=self.label_smoothing)
         if self.weight is None:
             return losses.mean()
         parts = ((1 - self.weight, losses[:clean]), (self.weight, losses[clean:]))
@@ -72,13 +76,20 @@ class FeatureStep(PoisonStep):
         features: Listens to the network that is trained.
         goal: (F,), the target class's mean features.
         weight: λ.
-        auxiliary_weight: Weight of an auxiliary head's loss.
+        auxiliary_weight, label_smoothing: As for `PoisonStep`.
     """
 
     def __init__(
-        self, batches: PoisonedBatches, features: Neurons, goal: Tensor, weight: float, auxiliary_weight: float
+        self,
+        batches: PoisonedBatches,
+        features: Neurons,
+        goal: Tensor,
+        weight: float,
+        auxiliary_weight: float,
+        label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(batches, 0.0, auxiliary_weight)  # of the classification, triggered images are no part
+        # Of the classification, triggered images are no part.
+        super().__init__(batches, 0.0, auxiliary_weight, label_smoothing)
         self.features, self.goal, self.mse_weight = features, goal, weight
 
     def __call__(self, model: nn.Module, x: Tensor, y: Any) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from autovul.base.errors import UserError
 from autovul.base.metrics import require_finite
 from autovul.vision.attacks.backdoor.batches import PLACE_STREAM
-from autovul.vision.attacks.backdoor.neurons import Neurons
+from autovul.vision.attacks.backdoor.neurons import FINAL, Neurons
 from autovul.vision.attacks.base import device_of, untouched
 from autovul.vision.datasets import ImageDataset
 from autovul.vision.datasets.batches import generator_of
@@ -26,7 +26,8 @@ class Measurement:
         success: Share of triggered images of other classes that are given the target class, percent.
         success_all: The same over all images, those of the target class included, percent.
         confidence: Mean confidence in the target class on successes (of other classes), percent; None without any.
-        jaccard: Jaccard index of the most active half of the neurons with and without trigger.
+        jaccard: Jaccard index of the most active half of the final features with and without trigger; None for a
+            network without such features.
         count: Images of other classes.
         count_all: All images.
         clean_predictions, triggered_predictions: (N,), classes.
@@ -36,7 +37,7 @@ class Measurement:
     success: float
     success_all: float
     confidence: float | None
-    jaccard: float
+    jaccard: float | None
     count: int
     count_all: int
     clean_predictions: Tensor
@@ -66,7 +67,8 @@ def measure(
     places = trigger.draw_places(len(labels), generator_of(seed, PLACE_STREAM))
     logits: tuple[list[Tensor], list[Tensor]] = ([], [])
     sums: list[list[Tensor]] = [[], []]
-    with untouched(model), torch.no_grad(), Neurons(model) as neurons:
+    has_features = Neurons.hears(model)
+    with untouched(model), torch.no_grad(), Neurons(model, FINAL if has_features else "logits") as neurons:
         batches = dataset.valid_batches(batch_size, device).epoch(0)
         for (images, _), there in zip(batches, places.split(batch_size), strict=True):
             for kind, shown in enumerate((images, trigger.apply(images, places=there))):
@@ -84,7 +86,7 @@ def measure(
         success=_percent(hit[others]),
         success_all=_percent(hit),
         confidence=100 * confidence.double().mean().item() if len(confidence) else None,
-        jaccard=jaccard_of_top_half(*(torch.stack(parts).sum(0) for parts in sums)),
+        jaccard=jaccard_of_top_half(*(torch.stack(parts).sum(0) for parts in sums)) if has_features else None,
         count=int(others.sum()),
         count_all=len(labels),
         clean_predictions=clean.argmax(1),

@@ -42,14 +42,28 @@ class Neurons:
         self._heard: list[Any] = []
         self._handles: list[Any] = []
 
+    @classmethod
+    def hears(cls, model: nn.Module, layer: str = FINAL) -> bool:
+        """Whether a model has a layer."""
+        try:
+            cls(model, layer)
+        except UsageError:
+            return False
+        return True
+
     def __enter__(self) -> Neurons:
         if self._listened is not None:
-            self._handles = [self._listened.register_forward_hook(lambda m, inputs, output: self._heard.append(output))]
+            self._handles = [self._listened.register_forward_hook(lambda module, inputs, output: self._hear(output))]
         else:
-            before = [module.register_forward_pre_hook(lambda m, inputs: self._heard.append(inputs[0]))
-                      for module in self._linear]  # fmt: skip
-            self._handles = before
+            self._handles = [
+                linear.register_forward_pre_hook(lambda module, inputs: self._hear(inputs[0]))
+                for linear in self._linear
+            ]
         return self
+
+    def _hear(self, activations: Any) -> None:
+        # A copy: what follows a layer, such as an activation, may overwrite its output in place.
+        self._heard.append(activations.clone() if isinstance(activations, Tensor) else activations)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -35,7 +35,9 @@ def draw_adversarial(
     for line, (title, images) in zip(axes, rows.items(), strict=True):
         line[0].set_ylabel(title, fontsize=9)
         for ax, image in zip(line, images, strict=True):
-            ax.imshow(image.permute(1, 2, 0).squeeze(2).clamp(0, 1).numpy(), cmap="gray", vmin=0, vmax=1)
+            # Of four channels and more the first three are drawn, of two their mean.
+            shown = image[:3] if len(image) >= 3 else image.mean(0, keepdim=True)
+            ax.imshow(shown.permute(1, 2, 0).squeeze(2).clamp(0, 1).numpy(), cmap="gray", vmin=0, vmax=1)
             ax.set_xticks([])
             ax.set_yticks([])
     for ax, label, guess in zip(axes[0], labels.tolist(), prediction.tolist(), strict=True):

@@ -53,6 +53,8 @@ def train_thief(
     for name in UNSUPPORTED:
         if getattr(options, name):
             raise UserError(f"engine art trains without {name}: leave it out or take engine native")
+    if options.epoch < 1:
+        raise UserError("engine art trains for at least 1 epoch: take engine native for a thief that learns nothing")
     if options.precision not in ("fp32", "auto") or options.parameters != "full":
         raise UserError("engine art trains all parameters in fp32: take engine native for anything else")
     if getattr(thief, "auxiliary_head", None) is not None:

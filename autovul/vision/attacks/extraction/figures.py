@@ -35,7 +35,7 @@ def compare(victim: Tensor, thief: Tensor, split: ImageSplit) -> dict[str, float
     }
 
 
-def means(rows: Sequence[Mapping[str, Any]], victim: Tensor, split: ImageSplit, queries: int) -> dict[str, Metric]:
+def means(rows: Sequence[Mapping[str, Any]], victim: Tensor, split: ImageSplit) -> dict[str, Metric]:
     """The metrics of a run: means over its budgets, those of each, the victim's accuracy, and the largest budget."""
     count = len(victim)
     metrics = {name: Metric(sum(row[name] for row in rows) / len(rows), unit, count) for name, unit in UNITS.items()}
@@ -43,5 +43,5 @@ def means(rows: Sequence[Mapping[str, Any]], victim: Tensor, split: ImageSplit, 
         for name in ("cross_entropy", "agreement"):
             metrics[f"{name}_{row['budget']}_queries"] = Metric(row[name], UNITS[name], count)
     metrics["victim_accuracy"] = Metric(accuracy(victim, split.labels), "%", count)
-    metrics["queries"] = Metric(queries, "queries")
+    metrics["queries"] = Metric(max(row["budget"] for row in rows), "queries")
     return metrics

@@ -59,6 +59,7 @@ class Knockoff(Attack):
     nb_stolen: tuple[Budget, ...] = option(
         (5000,), "Query budgets: one number or several, a thief for each.", min_length=1, unit="queries"
     )
+    at_most: bool = option(False, "Leave out budgets above the number of images there are instead of stopping.")
     sampling: Literal["random", "adaptive"] = option(
         "random", "Which images are sent: random ones, or from the classes that taught most so far."
     )
@@ -68,7 +69,11 @@ class Knockoff(Attack):
     augment: Literal["once", "anew", "none"] = option(
         "once", "Vary the images: once, before they are sent (as published); anew in each epoch, the answer kept; none."
     )
-    tmodel: str | None = option(None, "The thief's network; none: the victim's architecture.")
+    tmodel: str | None = option(
+        None,
+        "The thief's network; none: the victim's architecture. Options of structure (width, layers, …) are the "
+        "thief's too where it takes them.",
+    )
     tmodel_arch: str | None = option(None, "The thief's genotype, with --tmodel darts.")
     adaptive_reward: Reward = option(
         "all", "Adaptive: what an answer is worth by: its certainty, its diversity, the thief's loss on it, or the sum."
@@ -142,7 +147,7 @@ class Knockoff(Attack):
             status="diverged" if message else "ok",
             message=message,
             options=self.model_dump(),
-            metrics={} if message else means(rows, clean, dataset.valid, len(transfer)),
+            metrics={} if message else means(rows, clean, dataset.valid),
             series=tuple(rows),
             counts={"queries": 0 if self.transfer_set else len(transfer), "forward": victim.forward},
             seconds={**asking.seconds, **training.seconds},
@@ -241,12 +246,12 @@ class Knockoff(Attack):
         return transfer.hardened() if self.label_mode == "hard" else transfer
 
     def _budgets(self, available: int) -> list[int]:
-        """The budgets in ascending order; a default that is too large takes what there is."""
+        """The budgets in ascending order; where none is small enough and none was insisted on, what there is."""
         largest = max(self.nb_stolen)
         if largest <= available:
             return sorted(self.nb_stolen)
-        if "nb_stolen" not in self.model_fields_set:
-            return [available]
+        if self.at_most or "nb_stolen" not in self.model_fields_set:
+            return sorted(budget for budget in self.nb_stolen if budget <= available) or [available]
         where = self.transfer_set or "the training set"
         raise UserError(f"nb_stolen: {largest} queries wanted, {available} images in {where}")
 
@@ -257,7 +262,7 @@ class Knockoff(Attack):
             if self.tmodel is None and self.tmodel_arch is None:
                 thief = fresh(model)
             else:
-                thief = models.create(self.tmodel or "darts", model_arch=self.tmodel_arch, dataset=dataset)
+                thief = models.relative(model, self.tmodel or "darts", self.tmodel_arch, dataset)
         # A victim may be frozen, and a copy of its architecture then is too.
         return thief.requires_grad_(True)
 

@@ -91,11 +91,12 @@ class PoisonBasic(Attack):
         Returns:
             Over the inputs: ``success_rate``, the share that the poisoned network gives the wrong label;
             mean confidences in wrong and true label before and after; ``clean_accuracy`` of the poisoned networks, a
-            mean over them, and the ``accuracy_drop`` in points. ``series`` has a row for each input.
+            mean over them, and the ``accuracy_drop`` in points. ``series`` has a row for each input. If a training
+            diverges, the status says so, no rate is given, and ``series`` ends before its input.
 
         Raises:
             UserError: Fewer inputs exist than were explicitly asked for, or none.
-            NonFiniteOutput: The model, or a poisoned one, gives NaN.
+            NonFiniteOutput: The model gives NaN.
         """
         device, training = device_of(model), training_options(self, setup)
         if training.resume:
@@ -109,6 +110,7 @@ class PoisonBasic(Attack):
             clean = dataset.train_batches(setup.batch_size, device, setup.seed, augmentation(self, setup, dataset))
             before = clean_accuracy(model, dataset, setup.valid_batch)
             rows: list[dict[str, Any]] = []
+            message = ""
             show.start(len(inputs.labels), done=0)
             for number in range(len(inputs.labels)):
                 image, target = inputs.images[number].to(device), int(inputs.targets[number])
@@ -122,11 +124,11 @@ class PoisonBasic(Attack):
                     progress=Progress("off"),
                 )
                 history = trainer.fit(poisoned, batches)
-                if history.status != "ok":
-                    raise NonFiniteOutput(f"the training for input {number + 1} of {len(inputs.labels)} diverged")
-                with torch.no_grad():
-                    logits = require_finite(poisoned(image[None]))[0].cpu()
-                rows.append(_row(inputs, number, logits, clean_accuracy(poisoned, dataset, setup.valid_batch)))
+                found = None if history.status != "ok" else self._outcome(poisoned, image, dataset, setup)
+                if found is None:
+                    message = f"the training for input {number + 1} of {len(inputs.labels)} diverged"
+                    break
+                rows.append(_row(inputs, number, *found))
                 show.advance(self.name, success=f"{sum(row['success'] for row in rows)}/{len(rows)}")
             show.close()
         return Result(
@@ -134,14 +136,27 @@ class PoisonBasic(Attack):
             algorithm=self.name,
             dataset=dataset.name,
             seed=setup.seed,
+            status="diverged" if message else "ok",
+            message=message,
             options=self.model_dump(mode="json"),
-            metrics=_metrics(rows, before, len(dataset.valid)),
+            metrics={} if message else _metrics(rows, before, len(dataset.valid)),
             series=tuple(rows),
-            counts={"inputs": len(rows), "trainings": len(rows)},
+            counts={"inputs": len(inputs.labels), "trainings": len(rows)},
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,
             **describe(model),
         )
+
+    def _outcome(
+        self, poisoned: nn.Module, image: Tensor, dataset: ImageDataset, setup: Setup
+    ) -> tuple[Tensor, float] | None:
+        """Logits of the input and clean accuracy; None where some logits are not finite."""
+        try:
+            with torch.no_grad():
+                logits = require_finite(poisoned(image[None]))[0].cpu()
+            return logits, clean_accuracy(poisoned, dataset, setup.valid_batch)
+        except NonFiniteOutput:
+            return None
 
     def _check(self, batch_size: int, dataset: ImageDataset) -> None:
         classes, copies = dataset.num_classes, min(batch_size, len(dataset.train)) * self.poison_percent
