@@ -21,10 +21,10 @@ def path_of(options: DataOptions) -> Path:
 
 
 def read(path: Path, name: str) -> ImageDataset:
-    """Read ``x_train``, ``y_train``, ``x_test``, ``y_test`` and, if there, ``classes`` from an archive.
+    """Read ``x_train``, ``y_train``, ``x_test``, ``y_test`` and, if there, ``classes`` and ``flip`` from an archive.
 
     Images are uint8, shape (N, H, W, 3); labels are integers 0 … K − 1, shape (N,), of which each occurs in
-    ``y_train``; ``classes`` are K names. No pickle is read. Mean and standard deviation are those of the data set that
+    ``y_train``; ``classes`` are K names; ``flip`` is a truth value, whether a mirrored image still shows its class. No pickle is read. Mean and standard deviation are those of the data set that
     is known by this name, otherwise those of the training images.
 
     Args:
@@ -44,13 +44,16 @@ def read(path: Path, name: str) -> ImageDataset:
     largest = int(valid.labels.max())
     if largest >= len(class_names):
         raise DamagedData(f"{path}: y_test holds label {largest}; {_allowed(len(class_names))}")
-    return ImageDataset(name, class_names, train, valid, facts.mean, facts.std, facts.flip)
+    flip = arrays.get("flip", np.array(facts.flip))
+    if flip.shape != () or flip.dtype != np.bool_:
+        raise DamagedData(f"{path}: flip must be one truth value, got {flip.dtype} of shape {flip.shape}")
+    return ImageDataset(name, class_names, train, valid, facts.mean, facts.std, bool(flip))
 
 
 def _load(path: Path) -> dict[str, Any]:
     wanted = ("x_train", "y_train", "x_test", "y_test")
     try:
-        arrays = read_arrays(path, (*wanted, "classes"))
+        arrays = read_arrays(path, (*wanted, "classes", "flip"))
     except DamagedArchive as error:
         raise DamagedData(f"{path}: not a whole .npz archive of plain arrays ({error})") from None
     missing = [key for key in wanted if key not in arrays]

@@ -144,7 +144,7 @@ def test_what_was_poisoned_is_recorded_and_exported(dataset, tmp_path):
     again = datasets.create("poisoned", data_dir=str(tmp_path))
     assert torch.equal(again.train.images, dataset.train.images)
     assert torch.equal(again.valid.labels, dataset.valid.labels)
-    assert again.class_names == dataset.class_names
+    assert again.class_names == dataset.class_names and again.flip is dataset.flip is False
     assert again.train.labels[record["indices"]].tolist() == record["labels"]
     assert int((again.train.labels != dataset.train.labels).sum()) == 30
 

@@ -80,6 +80,8 @@ WRONG: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     "too few names": (lambda a: {"classes": np.array(["x", "y"])}, r"y_train holds label 2; labels are 0 … 1"),
     "too many names": (lambda a: {"classes": np.array(list("wxyz"))}, "no training image has label 3"),
     "names as bytes": (lambda a: {"classes": np.array([b"x"])}, r"classes must be a list of texts"),
+    "a flip for each image": (lambda a: {"flip": np.ones(12, bool)}, r"flip must be one truth value, got bool of"),
+    "flip as a number": (lambda a: {"flip": np.array(0.5)}, "flip must be one truth value, got float64"),
     "one colour": (lambda a: {"x_train": a["x_train"] * np.uint8(0)}, "channel 0 has the same value"),
 }
 

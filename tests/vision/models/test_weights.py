@@ -94,7 +94,9 @@ def test_missing_weights_say_how_to_get_them(tmp_path):
 def test_pretrain_loads_what_lies_in_the_model_folder(tmp_path):
     data = SimpleNamespace(name="toy", num_classes=4, data_shape=(3, 32, 32), mean=(0.5,) * 3, std=(0.2,) * 3)
     options = {"dataset": data, "model_dir": str(tmp_path), "suffix": "_x", **CELLS}
-    with pytest.raises(UserError, match=r"python -m autovul.train -m darts_v2 --layers=3 --init_channels=4 .* -d toy --suffix=_x"):
+    with pytest.raises(
+        UserError, match=r"python -m autovul.train -m darts_v2 --layers=3 --init_channels=4 .* -d toy --suffix=_x"
+    ):
         models.create("darts_v2", pretrain=True, **options)
     trained = models.create("darts", **options)
     trained.save(tmp_path / "image" / "toy" / "darts_x.pth")

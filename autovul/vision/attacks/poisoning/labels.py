@@ -81,11 +81,11 @@ class LabelPoison:
     def export(self, dataset: ImageDataset, path: Path) -> None:
         """Write the poisoned data set in the ``.npz`` format that every command reads.
 
-        Beside ``x_train``, ``y_train``, ``x_test``, ``y_test`` and ``classes`` it holds ``poisoned_indices`` and
+        Beside ``x_train``, ``y_train``, ``x_test``, ``y_test``, ``classes`` and ``flip`` it holds ``poisoned_indices`` and
         ``original_labels``, which the reader of data sets leaves aside.
         """
         poisoned = self.apply(dataset)
-        arrays: dict[str, np.ndarray] = {"classes": np.array(poisoned.class_names)}
+        arrays: dict[str, np.ndarray] = {"classes": np.array(poisoned.class_names), "flip": np.array(poisoned.flip)}
         for part, split in (("train", poisoned.train), ("test", poisoned.valid)):
             arrays[f"x_{part}"] = split.images.permute(0, 2, 3, 1).contiguous().cpu().numpy()
             arrays[f"y_{part}"] = split.labels.cpu().numpy()
