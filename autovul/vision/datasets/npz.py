@@ -24,8 +24,9 @@ def read(path: Path, name: str) -> ImageDataset:
     """Read ``x_train``, ``y_train``, ``x_test``, ``y_test`` and, if there, ``classes`` and ``flip`` from an archive.
 
     Images are uint8, shape (N, H, W, 3); labels are integers 0 … K − 1, shape (N,), of which each occurs in
-    ``y_train``; ``classes`` are K names; ``flip`` is a truth value, whether a mirrored image still shows its class. No pickle is read. Mean and standard deviation are those of the data set that
-    is known by this name, otherwise those of the training images.
+    ``y_train``; ``classes`` are K names; ``flip`` is a truth value, whether a mirrored image still shows its class. No
+    pickle is read. Mean and standard deviation are those of the data set that is known by this name, otherwise those of
+    the training images.
 
     Args:
         path: The archive.

@@ -81,8 +81,8 @@ class LabelPoison:
     def export(self, dataset: ImageDataset, path: Path) -> None:
         """Write the poisoned data set in the ``.npz`` format that every command reads.
 
-        Beside ``x_train``, ``y_train``, ``x_test``, ``y_test``, ``classes`` and ``flip`` it holds ``poisoned_indices`` and
-        ``original_labels``, which the reader of data sets leaves aside.
+        Beside ``x_train``, ``y_train``, ``x_test``, ``y_test``, ``classes`` and ``flip`` it holds
+        ``poisoned_indices`` and ``original_labels``, which the reader of data sets leaves aside.
         """
         poisoned = self.apply(dataset)
         arrays: dict[str, np.ndarray] = {"classes": np.array(poisoned.class_names), "flip": np.array(poisoned.flip)}
