@@ -173,10 +173,12 @@ class TrainingRun:
         )
         self._record(record)
         state.epoch, state.step, state.mean = state.epoch + 1, 0, RunningMean()
-        self.last_good = _snapshot(state.model)
+        history = state.history
+        best = history.best_state if history.best_epoch == state.epoch else None
+        self.last_good = _snapshot(state.model) if best is None else best
         last = state.epoch == self.options.epoch
         if last:
-            self.log.write("end", state.epoch, best_epoch=state.history.best_epoch)
+            self.log.write("end", state.epoch, best_epoch=history.best_epoch)
         save, stop = self._agreed(self.file.is_due(epoch_ended=True))
         if last or save or stop:
             self._save()

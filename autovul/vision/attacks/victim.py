@@ -14,8 +14,9 @@ from autovul.base.metrics import require_finite
 from autovul.vision.attacks.base import device_of, untouched
 from autovul.vision.models.base import ComposedModel
 
-# On a CPU larger batches are no faster; on other devices as many as their memory holds.
-CPU_BATCH, DEVICE_BATCH = 64, 4096
+# On a CPU larger batches leave the caches: of 96 darts takes 1.26 times as long, resnet18_comp 1.03 times. On other
+# devices as many as their memory holds.
+CPU_BATCH, DEVICE_BATCH = 32, 4096
 
 
 class Victim:

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from autovul.base.memory import in_parts
+from autovul.vision.attacks.victim import CPU_BATCH
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-# At most this many images go through the model at once: on a CPU larger batches leave the caches and are slower.
-QUERY_BATCH, CPU_BATCH = 512, 64
+QUERY_BATCH = 512  # at most this many images go through the model at once; on a CPU `CPU_BATCH`
 
 
 def nes(loss: Loss, images: Tensor, *, query_num: int, sigma: float, generator: torch.Generator) -> Tensor:
