@@ -14,7 +14,7 @@ from autovul.base.cli import Settings
 from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result, read_results
 from autovul.base.trainer import Trainer
-from autovul.base.training.history import History
+from autovul.base.training.history import EpochRecord, History
 from autovul.vision.adversarial_training import adversarial, robust_accuracy
 from autovul.vision.attacks.base import describe
 from autovul.vision.datasets import ImageDataset
@@ -114,7 +114,8 @@ def _save(model: nn.Module, history: History, weights: Path) -> dict[str, str]:
 
 
 def _result(history: History, dataset: ImageDataset, model: nn.Module, seed: int) -> Result:
-    last = history.records[-1]
+    # A network that gives NaN from the start has no record at all.
+    last = history.records[-1] if history.records else EpochRecord(0)
     train_count, valid_count = len(dataset.train), len(dataset.valid)
     figures: dict[str, tuple[float | None, str, int]] = {
         "valid_accuracy": (_percent(last.valid_accuracy), "%", valid_count),

@@ -120,6 +120,15 @@ def test_a_file_of_cells_that_has_changed_makes_another_network(workspace, capsy
         assert ("finished already" in capsys.readouterr().out) is known
 
 
+def test_a_network_that_gives_nan_from_the_start_has_diverged(trained, capsys):
+    path = trained / "data/model/image/digits/resnet18_comp.pth"
+    state = load_state(path)
+    state["features.bn1.running_var"].fill_(-1.0)
+    save_state(path, state)
+    assert train.main([*TINY, *RECIPE, "--pretrain", "--suffix", ""]) == 1
+    assert "epoch 0, step 0: the loss or a weight is not finite" in capsys.readouterr().out
+
+
 def test_no_save_saves_nothing(workspace):
     assert train.main([*TINY, "--epoch", "1", "--no-save"]) == 0
     assert not (workspace / "data" / "model").exists()
