@@ -100,6 +100,7 @@ def parse(
     print_config = given.pop("print_config", Given(False, "")).value
     given.pop("config", None)
     settings = _settings(command, algorithm, dataset, given, files)
+    _require_effect(command.declared(algorithm), given, settings.values)
     for line in files.warnings(dataset):
         print(f"autovul {command.name}: warning: {line}", file=sys.stderr)
     if print_config:
@@ -190,6 +191,13 @@ def _given(command: Command, algorithm: str | None, argv: Sequence[str], known: 
     if unknown:
         raise UsageError(f"{unknown[0]}: {_unknown_flag(unknown[0], command, algorithm, declared, known)}")
     return {**given, **flags.positional(declared, words)}
+
+
+def _require_effect(declared: Sequence[Declared], given: Mapping[str, Given], values: Mapping[str, Any]) -> None:
+    """No flag changes an option that does nothing. A file may: it is written for many command lines."""
+    for each in declared:
+        if each.needs and each.name in given and values[each.name] != each.default and not values[each.needs]:
+            raise UsageError(f"{each.flags[-1]} does nothing without --{each.needs}")
 
 
 def _unknown_flag(

@@ -37,6 +37,7 @@ def option(
     lt: float | None = None,
     min_length: int | None = None,
     positional: bool = False,
+    needs: str = "",
 ) -> Any:
     """Declare one field of an `Options` class.
 
@@ -48,8 +49,9 @@ def option(
         ge, gt, le, lt: Bounds of a number (at least, above, at most, below).
         min_length: The least length of a list or text.
         positional: A list that the command line takes as words without a flag; one a command.
+        needs: Another option of the command, without which this one does nothing; its flag is refused then.
     """
-    extra: dict[str, Any] = {"flags": list(flags), "unit": unit, "positional": positional}
+    extra: dict[str, Any] = {"flags": list(flags), "unit": unit, "positional": positional, "needs": needs}
     return Field(default, description=help, ge=ge, gt=gt, le=le, lt=lt, min_length=min_length, json_schema_extra=extra)
 
 

@@ -24,16 +24,26 @@ class AdversarialTrainingOptions(Options):
     adv_train: Literal["pgd", "free", "trades"] | None = option(
         None, "Adversarial training: pgd (Madry et al.), free (Shafahi et al.), trades (Zhang et al.); none: plain."
     )
-    adv_train_random_init: bool = option(False, "Start each perturbation from a random point of the ball (pgd).")
-    adv_train_iter: int = option(7, "Steps of the adversary; for free: how often a batch is replayed.", ge=1)
-    adv_train_alpha: float = option(
-        2 / 255, "Step size of the adversary (free: in the measurement alone).", gt=0, unit="pixels"
+    adv_train_random_init: bool = option(
+        False, "Start each perturbation from a random point of the ball (pgd).", needs="adv_train"
     )
-    adv_train_eps: float = option(8 / 255, "Radius of the adversary, L-inf.", gt=0, unit="pixels")
-    adv_train_eval_iter: int | None = option(None, "Steps of PGD in the measurement; as in training by default.", ge=1)
-    adv_train_eval_alpha: float | None = option(None, "Its step size; as in training by default.", gt=0, unit="pixels")
-    adv_train_eval_eps: float | None = option(None, "Its radius; as in training by default.", gt=0, unit="pixels")
-    adv_train_trades_beta: float = option(6.0, "Weight of the divergence in the TRADES loss.", ge=0)
+    adv_train_iter: int = option(
+        7, "Steps of the adversary; for free: how often a batch is replayed.", ge=1, needs="adv_train"
+    )
+    adv_train_alpha: float = option(
+        2 / 255, "Step size of the adversary (free: in the measurement alone).", gt=0, unit="pixels", needs="adv_train"
+    )
+    adv_train_eps: float = option(8 / 255, "Radius of the adversary, L-inf.", gt=0, unit="pixels", needs="adv_train")
+    adv_train_eval_iter: int | None = option(
+        None, "Steps of PGD in the measurement; as in training by default.", ge=1, needs="adv_train"
+    )
+    adv_train_eval_alpha: float | None = option(
+        None, "Its step size; as in training by default.", gt=0, unit="pixels", needs="adv_train"
+    )
+    adv_train_eval_eps: float | None = option(
+        None, "Its radius; as in training by default.", gt=0, unit="pixels", needs="adv_train"
+    )
+    adv_train_trades_beta: float = option(6.0, "Weight of the divergence in the TRADES loss.", ge=0, needs="adv_train")
 
     @model_validator(mode="after")
     def _something_to_start_randomly(self) -> AdversarialTrainingOptions:

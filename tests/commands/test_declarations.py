@@ -139,3 +139,19 @@ def test_what_an_attack_is_told_of_batches_logs_and_mirroring(workspace):
     assert datasets.create("digits", no_flip=False).flip is dataset.flip
     with pytest.raises(OptionError, match="no option 'batch_size'"):
         datasets.create("digits", batch_size=3)
+
+
+def test_what_an_option_needs_is_an_option_of_its_commands():
+    for command in COMMANDS:
+        for algorithm in command.algorithm.registry.list() if command.algorithm else [None]:
+            declared = {each.name: each for each in command.declared(algorithm)}
+            assert all(each.needs in declared for each in declared.values() if each.needs)
+
+
+def test_a_file_may_change_what_does_nothing_yet_and_a_flag_that_changes_nothing_passes(workspace):
+    folder = workspace / "configs" / "vision"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("adv_train_eps: 16\n")
+    assert commands.read("train", ["--no-adv_train_random_init"]).adversary.adv_train_eps == 16
+    with pytest.raises(UsageError, match="adv_train_eps does nothing without --adv_train"):
+        commands.read("train", ["--adv_train_eps", "4"])

@@ -64,6 +64,11 @@ class Declared:
         return self._extra("positional", False)
 
     @property
+    def needs(self) -> str:
+        """The option without which it does nothing."""
+        return self._extra("needs", "")
+
+    @property
     def flags(self) -> list[str]:
         """The spellings of its flag: short forms first, ``--name`` last."""
         return [] if self.positional else [*self._extra("flags", []), f"--{self.name}"]

@@ -57,7 +57,9 @@ class TrainingOptions(Options):
     )
     save: bool = option(True, "Save the trained model.")
     resume: bool = option(False, "Continue the run that was stopped or killed from its last training state.")
-    resume_changed: bool = option(False, "With resume: continue although options differ from those of the stopped run.")
+    resume_changed: bool = option(
+        False, "With resume: continue although options differ from those of the stopped run.", needs="resume"
+    )
     tensorboard: bool = option(False, "Write curves for TensorBoard beside the log (needs the extra 'tensorboard').")
     log_dir: str = option("./data/log", "Folder of the training logs.", min_length=1)
 

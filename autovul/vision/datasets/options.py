@@ -72,5 +72,9 @@ class TrainingDataOptions(ValidatedDataOptions, MirroredDataOptions):
     auto_augment: bool = option(False, "AutoAugment, CIFAR10 policy (image by image, slow).")
     cutout: bool = option(False, "Cutout: a square of zeros at a random place of every training image.")
     cutout_length: int | None = option(
-        None, "Side of Cutout's square, where --cutout is on; half the image's side by default.", ge=1, unit="pixels"
+        None,
+        "Side of Cutout's square, where --cutout is on; half the image's side by default.",
+        ge=1,
+        unit="pixels",
+        needs="cutout",
     )

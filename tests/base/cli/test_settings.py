@@ -281,18 +281,6 @@ def test_other_mistakes_of_the_program(world) -> None:
         )
 
 
-def test_the_example_of_the_documentation_means_what_it_says(world) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text(encoding="utf-8")
-    world.write("workspace", page.partition("```yaml\n")[2].partition("```")[0], "vision/mine.yaml")
-    train = world.parse("train")
-    assert (train.dataset, train.training.lr, train.training.grad_clip) == ("digits", 0.01, None)
-    assert (train.training.epoch, train.data.batch_size) == (250, 64)
-    assert world.parse("train", "-d", "cifar10").training.epoch == 600
-    attack = world.parse("adv_attack")
-    assert (attack.algorithm.pgd_eps, attack.data.batch_size) == (4 / 255, 100)
-    assert world.parse("adv_attack", "-d", "cifar10").data.batch_size == 50
-
-
 def test_a_recipe_stands_between_the_package_and_its_sections(world) -> None:
     world.write("package", "batch_size: {default: 32, digits: 16}")
     settings = world.parse("backdoor", "-d", "digits")
