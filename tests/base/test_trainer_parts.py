@@ -95,9 +95,14 @@ def test_fp16_resumes_with_its_scaler(tmp_path: Path) -> None:
     assert scalers[0] == scalers[1] and scalers[0]["_growth_tracker"] > 0
 
 
-def convolutional(*extra: nn.Module, groups: int = 1) -> nn.Module:
+class Willing(nn.Sequential):
+    def takes_channels_last(self) -> bool:
+        return True
+
+
+def convolutional(*extra: nn.Module, groups: int = 1, kind: type[nn.Sequential] = Willing) -> nn.Module:
     shaped = [nn.Unflatten(1, (2, 1, 3)), nn.Conv2d(2, 4, 3, padding=1, groups=groups), *extra]
-    return nn.Sequential(*shaped, nn.Flatten(), nn.Linear(12, 3))
+    return kind(*shaped, nn.Flatten(), nn.Linear(12, 3))
 
 
 def test_auto_lays_convolutions_out_and_puts_them_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +127,8 @@ def test_auto_lays_convolutions_out_and_puts_them_back(monkeypatch: pytest.Monke
         (convolutional(), True, True),
         (convolutional(groups=2), True, False),
         (convolutional(nn.GroupNorm(2, 4)), False, False),
-        (tiny_net(), False, False),
+        (convolutional(kind=nn.Sequential), False, False),
+        (Willing(tiny_net()), False, False),
     ],
 )
 def test_the_rule_of_the_layout(model: nn.Module, on_cpu: bool, on_cuda: bool) -> None:

@@ -81,14 +81,17 @@ def resolve_precision(wanted: str, device: torch.device, model: nn.Module | None
 def gains_by_channels_last(model: nn.Module, device: torch.device) -> bool:
     """Whether a network is faster in bf16 with its convolutions stored channels last.
 
-    It is if it has 2-D convolutions, but not if it has group norm, whose kernel is made for the other layout; on CUDA
-    devices also not if it has grouped convolutions, for the same reason. For CPUs the rule is measured on the paper's
-    20 networks (benchmarks/README.md), for CUDA devices it is not.
+    Only one whose method ``takes_channels_last`` says that it computes the same then. It is if it has 2-D convolutions,
+    but not if it has group norm, whose kernel is made for the other layout; on CUDA devices also not if it has grouped
+    convolutions, for the same reason. For CPUs the rule is measured on the paper's 20 networks (benchmarks/README.md),
+    for CUDA devices it is not.
     """
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
     grouped = any(convolution.groups > 1 for convolution in convolutions)
     normed = any(isinstance(module, nn.GroupNorm) for module in model.modules())
-    return bool(convolutions) and not normed and not (grouped and device.type == "cuda")
+    faster = bool(convolutions) and not normed and not (grouped and device.type == "cuda")
+    takes = getattr(model, "takes_channels_last", None)
+    return faster and takes is not None and takes()
 
 
 def _native_bf16(device: torch.device) -> bool:

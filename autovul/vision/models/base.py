@@ -49,6 +49,10 @@ class ImageModel(nn.Module):
             raise UsageError(f"{self.name} cannot be built anew: it was not made by models.create")
         return self.builder()
 
+    def takes_channels_last(self) -> bool:
+        """Whether the network computes the same with its convolutions stored channels last."""
+        return True
+
     def get_fm(self, x: torch.Tensor) -> torch.Tensor:
         """Feature maps before the pooling, (N, F, h, w), of images (N, C, H, W) in [0, 1]."""
         raise NotImplementedError

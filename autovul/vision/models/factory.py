@@ -93,7 +93,7 @@ def create(
     shape = _checked(num_classes, data_shape)
     if is_own(name):
         _refuse(chosen, name, frozenset())
-        model: ImageModel = OwnModel(name, num_classes, shape)
+        model: ImageModel = OwnModel(name, num_classes, shape, chosen.auxiliary_weight)
     else:
         mean, std = CIFAR10_MEAN if mean is None else mean, CIFAR10_STD if std is None else std
         model = _compose(chosen, num_classes, shape, [*map(float, mean)], [*map(float, std)])

@@ -37,19 +37,26 @@ class OwnModel(ImageModel):
             keyword (``**kwargs``) is given ``num_classes``.
         num_classes: Number of logits.
         data_shape: (channels, height, width) of an image.
+        auxiliary_weight: Weight of the auxiliary head's loss, if the module gives its logits in training mode.
 
     Raises:
         UsageError: It cannot be imported or called, or does not give logits of the right shape.
     """
 
-    def __init__(self, spec: str, num_classes: int, data_shape: DataShape) -> None:
-        super().__init__(spec.replace(":", "."), "yours", num_classes, data_shape)
+    def __init__(self, spec: str, num_classes: int, data_shape: DataShape, auxiliary_weight: float = 0.4) -> None:
+        super().__init__(spec.replace(":", "."), "yours", num_classes, data_shape, auxiliary_weight)
         self.spec = spec
         self.network = _build(spec, num_classes, data_shape)
         _check_logits(self.network, spec, num_classes, data_shape)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.network(x)
+    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        output = self.network(x)
+        if isinstance(output, torch.Tensor) or not self.training:
+            return output
+        if isinstance(output, tuple) and [type(item) for item in output] == [torch.Tensor] * 2:
+            return output
+        found = f"{len(output)} outputs" if isinstance(output, tuple) else type(output).__name__
+        raise UsageError(f"{self.spec}: must give logits, in training mode perhaps auxiliary ones too; gave {found}")
 
     def fresh(self) -> ImageModel:
         """As for every model; but weights that are the same each time are no new ones.
@@ -68,6 +75,19 @@ class OwnModel(ImageModel):
                 f"Trained weights go into a file {{model_dir}}/image/{{dataset}}/{self.name}.pth"
             )
         return model
+
+    def takes_channels_last(self) -> bool:
+        """As for every model, found by trying: `Tensor.view` refuses what a convolution stored so gives."""
+        images = grey_images(self.network, self.data_shape, 2)
+        with probing(self.network), torch.no_grad():
+            try:
+                self.network.to(memory_format=torch.channels_last)
+                self.network(images)
+            except Exception:  # what a foreign network raises can be anything
+                return False
+            finally:
+                self.network.to(memory_format=torch.contiguous_format)
+        return True
 
     def get_fm(self, x: torch.Tensor) -> torch.Tensor:
         """Feature maps, by the module's own ``get_fm`` or ``forward_features`` (timm's name), or of its ``features``.

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+import torch
 from torch import nn
 
 from autovul.base import environ
@@ -16,6 +17,7 @@ from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result
 from autovul.vision.attacks.base import describe, device_of
 from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
+from autovul.vision.models.base import ImageModel
 from autovul.vision.tools.gradient_variance import CHUNK, gradient_variance
 from autovul.vision.tools.initialisation import initialise
 from autovul.vision.tools.norm_statistics import estimate_norm_statistics
@@ -75,6 +77,8 @@ class GradientMeasurement(Options):
         model = copy.deepcopy(model).cpu()  # so that a seed gives the same weights on every device
         initialise(model, self.init, seed)
         model.to(device)
+        if device.type == "cpu" and isinstance(model, ImageModel) and model.takes_channels_last():
+            model.to(memory_format=torch.channels_last)  # estimating is twice as fast for cells, gradients 1.1 times
         if self.norm_statistics == "batch":
             index = legacy_shuffle(len(dataset.train), seed)
             index = index[: self._count("statistics_num", len(index), f"training images of {dataset.name}")]

@@ -1,5 +1,6 @@
 """A user's own network: wrapped, checked, and otherwise let alone."""
 
+import copy
 import importlib
 import sys
 
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from autovul.base.errors import UsageError
+from autovul.base.training import precision
 from autovul.vision import models
 from autovul.vision.models.own import source_sha256
 
@@ -40,6 +42,44 @@ class WithFeatures(nn.Sequential):
 class Quiet(Net):
     def forward(self, x):
         return self.fc(self.bn(self.conv(x)).mean((2, 3)))
+
+
+class ByView(nn.Module):
+    def __init__(self, num_classes=10):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.fc = nn.Linear(4 * 32 * 32, num_classes)
+
+    def forward(self, x):
+        return self.fc(self.conv(x).view(len(x), -1))
+
+
+class InThreeDimensions(ByView):
+    def __init__(self, num_classes=10):
+        super().__init__(num_classes)
+        self.conv = nn.Conv3d(3, 4, (1, 3, 3), padding=(0, 1, 1))
+
+    def forward(self, x):
+        return super().forward(x[:, :, None])
+
+
+class WithHeads(Net):
+    def __init__(self, num_classes, heads):
+        super().__init__(num_classes)
+        self.heads = nn.ModuleList(nn.Linear(4, num_classes) for _ in range(heads))
+
+    def forward(self, x):
+        features = self.conv(x).mean((2, 3))
+        logits = self.fc(features)
+        return (logits, *[head(features) for head in self.heads]) if self.training else logits
+
+
+def one_head(num_classes):
+    return WithHeads(num_classes, 1)
+
+
+def two_heads(num_classes):
+    return WithHeads(num_classes, 2)
 
 
 def plain():
@@ -122,6 +162,21 @@ def test_the_trial_draws_no_random_numbers(own):
     assert torch.equal(ours, torch.rand(1))
 
 
+@pytest.mark.parametrize("name, gains", [("Net", True), ("ByView", False), ("InThreeDimensions", False)])
+def test_convolutions_are_stored_channels_last_only_where_the_network_computes_so(own, monkeypatch, name, gains):
+    monkeypatch.setattr(precision, "_native_bf16", lambda device: True)
+    model, images = models.create(f"my_nets:{name}"), torch.rand(2, 3, 32, 32)
+    before, logits = copy.deepcopy(model.state_dict()), model(images)
+    chosen = precision.resolve_precision("auto", torch.device("cpu"), model)
+    assert chosen.channels_last == gains
+    with chosen.layout(model):
+        torch.testing.assert_close(model(images), logits)
+    assert all(parameter.is_contiguous() for parameter in model.parameters())
+    assert model.state_dict().keys() == before.keys()
+    trained = [key for key in before if key != "bn.num_batches_tracked"]  # Net counts its calls there
+    assert all(torch.equal(model.state_dict()[key], before[key]) for key in trained)
+
+
 def test_shape_and_classes_are_passed_where_they_are_taken(own):
     model = models.create("my_nets:WithFeatures", num_classes=4, data_shape=(2, 6, 6))
     images = torch.rand(3, 2, 6, 6)
@@ -164,6 +219,17 @@ def test_what_goes_wrong_is_told_in_one_line(own, name, message):
     with pytest.raises(UsageError) as caught:
         models.create(name)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_what_training_mode_may_give(own):
+    images = torch.rand(2, 3, 8, 8)
+    pair = models.create("my_nets:one_head").train()(images)
+    assert [output.shape for output in pair] == [(2, 10), (2, 10)]
+    assert models.create("my_nets:one_head", auxiliary_weight=0.3).auxiliary_weight == 0.3
+    many = models.create("my_nets:two_heads")
+    assert many(images).shape == (2, 10)
+    with pytest.raises(UsageError, match="my_nets:two_heads: .* in training mode .* gave 3 outputs"):
+        many.train()(images)
 
 
 def test_a_function_of_any_keyword_is_given_the_classes_alone(own):
