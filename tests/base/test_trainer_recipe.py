@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from autovul.base.errors import UserError
 from autovul.base.options import OptionError
 from autovul.base.trainer import TrainingOptions, cross_entropy_step, evaluate
-from autovul.base.training.optimiser import OPTIMISERS, learning_rate
+from autovul.base.training.optimiser import learning_rate
+from autovul.base.training.optimiser_classes import OPTIMISERS
 from tests.base.tiny_training import OPTIONS, Doubtful, Points, quiet_trainer, tiny_net
 
 

@@ -26,7 +26,7 @@ from autovul.base.progress import Progress
 from autovul.base.trainer import TrainingOptions, cross_entropy_step
 from autovul.base.training import state_file
 from autovul.base.training.history import History
-from autovul.base.training.optimiser import OPTIMISERS
+from autovul.base.training.optimiser_classes import OPTIMISERS
 from autovul.base.training.state_file import StateFile
 from tests.base.tiny_training import OPTIONS, Points, quiet_trainer, run, tiny_net
 

@@ -6,34 +6,17 @@ import contextlib
 import inspect
 import math
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from autovul.base.errors import UserError
-from autovul.base.registry import Registry
+from autovul.base.training.optimiser_classes import optimiser_class
+from autovul.base.training.options import TrainingOptions
 
-if TYPE_CHECKING:  # the options ask this module which optimisers there are
-    from autovul.base.training.options import TrainingOptions
-
-UNSUITED = {"Optimizer", "LBFGS", "SparseAdam"}  # the base class; needs closures; needs sparse gradients
 FUSED = {"SGD", "Adam", "AdamW"}  # one kernel updates all parameters on CUDA
-
-OPTIMISERS: Registry[type[Optimizer]] = Registry("optimiser")
-for _name, _member in vars(torch.optim).items():
-    if inspect.isclass(_member) and issubclass(_member, Optimizer) and _name not in UNSUITED:
-        OPTIMISERS.register(_name)(_member)
-
-
-def optimiser_class(name: str) -> type[Optimizer]:
-    """The optimiser of ``torch.optim`` with this name.
-
-    Raises:
-        UnknownName: There is none (the message gives the nearest), or it cannot train a network batch by batch.
-    """
-    return OPTIMISERS.get(name)
 
 
 def build_optimiser(options: TrainingOptions, parameters: Iterable[nn.Parameter], device: torch.device) -> Optimizer:

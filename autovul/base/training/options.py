@@ -66,7 +66,7 @@ class TrainingOptions(Options):
     @field_validator("OptimType")
     @classmethod
     def _known_optimiser(cls, name: str) -> str:
-        from autovul.base.training.optimiser import optimiser_class
+        from autovul.base.training.optimiser_classes import optimiser_class
 
         optimiser_class(name)
         return name

@@ -11,7 +11,7 @@ from torch import nn
 
 from autovul.base.errors import UsageError, nearest
 from autovul.vision.models.registry import DataShape, Network, Parts
-from autovul.vision.models.weights import load_weights
+from autovul.vision.models.weights import fitting
 
 
 class ImageModel(nn.Module):
@@ -102,7 +102,8 @@ class ImageModel(nn.Module):
         Raises:
             UserError: The file is missing or damaged, or its keys or shapes are not this model's.
         """
-        load_weights(self, path)
+        title, has_head = f"{self.name} with {self.num_classes} classes", self.auxiliary_head is not None
+        self.load_state_dict(fitting(path, self.state_dict(), title, has_head=has_head))
 
     def save(self, path: str | Path) -> None:
         """Write the bare ``state_dict`` to a file, whole or not at all."""

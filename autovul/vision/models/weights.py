@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from autovul.base.errors import UserError, nearest
-from autovul.vision.models.registry import networks
-
-if TYPE_CHECKING:
-    from autovul.vision.models.base import ImageModel
+from autovul.vision.models.registry import Parts, networks
 
 State = dict[str, torch.Tensor]
 
@@ -19,35 +15,38 @@ WRAPPERS = ("module.", "_orig_mod.")
 AUXILIARY = "auxiliary_head."
 
 
-def load_weights(model: ImageModel, path: str | Path) -> None:
-    """Load a file into a model.
+def fitting(path: str | Path, own: State, title: str, *, has_head: bool) -> State:
+    """A file's tensors, for a model to load.
 
     Prefixes that DDP and ``torch.compile`` put before every key are dropped. So are an auxiliary head's tensors where
-    the model has no such head; where it has one and the file does not, the head stays as it is.
+    the model has no such head; where it has one and the file does not, the head's own stand in.
+
+    Args:
+        path: The file.
+        own: The model's ``state_dict``.
+        title: What error messages call the model.
+        has_head: Whether the model has an auxiliary head of the project's kind.
 
     Raises:
         UserError: The file is missing or damaged, or does not fit.
     """
     from autovul.base.checkpoint import load_state
 
-    own = model.state_dict()
     state = _unwrapped(load_state(path), own)
     own_head, its_head = ({key for key in keys if key.startswith(AUXILIARY)} for keys in (own, state))
     if not own_head:
         state = {key: value for key, value in state.items() if key not in its_head}
-    elif not its_head and model.auxiliary_head is not None:
+    elif has_head and not its_head:
         state |= {key: own[key] for key in own_head}
     differences = _differences(state, own)
     if differences:
         shown = "; ".join(differences[:3]) + (f"; {len(differences) - 3} more" if len(differences) > 3 else "")
-        raise UserError(
-            f"{path} does not fit {model.name} with {model.num_classes} classes: {shown}{_resemblance(state)}"
-        )
-    model.load_state_dict(state)
+        raise UserError(f"{path} does not fit {title}: {shown}{_resemblance(state)}")
+    return state
 
 
 def as_loaded(state: State, *, auxiliary: bool) -> State:
-    """A file's tensors as `load_weights` gives them to a network: without prefixes, and in single precision.
+    """A file's tensors as a network takes them: without prefixes, and in single precision.
 
     Args:
         state: As read.
@@ -120,16 +119,17 @@ def _resemblance(state: State) -> str:
     last = next((value for key, value in reversed(state.items()) if key.startswith("classifier.")), None)
     if last is None or not last.shape:
         return ""
-    from autovul.vision.models.factory import create
-
     num_classes, shapes = last.shape[0], {key: value.shape for key, value in state.items()}
     # A cell network has cells, and only such a one is built from layers: this halves the wait.
     holds_cells = any(key.startswith("features.cells.") for key in shapes)
-    names = [name for name in networks.list() if ("layers" in networks.get(name).takes) == holds_cells]
-    alike = []
+    entries = [networks.get(name) for name in networks.list()]
+    candidates = [entry for entry in entries if ("layers" in entry.takes) == holds_cells]
     with torch.device("meta"):
-        for name in names:
-            candidate = create(name, num_classes=num_classes).state_dict()
-            if shapes == {key: value.shape for key, value in candidate.items()}:
-                alike.append(name)
+        alike = [entry.name for entry in candidates if _shapes(entry(num_classes, (3, 32, 32))) == shapes]
     return f"; the file looks like {' or '.join(alike)} with {num_classes} classes" if alike else ""
+
+
+def _shapes(parts: Parts) -> dict[str, torch.Size]:
+    """Those of a composed model's tensors, by their keys."""
+    held = {"features": parts.features, "classifier": parts.classifier}
+    return {f"{part}.{key}": value.shape for part, module in held.items() for key, value in module.state_dict().items()}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from autovul.base.errors import UsageError
+from autovul.base.errors import UsageError, UserError
 from autovul.base.training import precision
 from autovul.vision import models
 from autovul.vision.models.own import source_sha256
@@ -192,6 +192,14 @@ def test_its_files_have_its_own_keys(own):
     other = models.create("my_nets:Net")
     other.load("own.pth")
     assert torch.equal(other.network.fc.weight, model.network.fc.weight)
+
+
+def test_a_head_of_its_own_may_not_miss_in_a_file(own, tmp_path):
+    model = models.create("my_nets:WithFeatures", data_shape=(3, 6, 6))
+    model.save(tmp_path / "weights.pth")
+    model.network.auxiliary_head = nn.Linear(1, 1)
+    with pytest.raises(UserError, match="auxiliary_head.weight is missing"):
+        model.load(tmp_path / "weights.pth")
 
 
 def test_group_norm_and_no_other_option(own):
