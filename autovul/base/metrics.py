@@ -38,6 +38,9 @@ def accuracy(logits: Tensor, labels: Tensor, top: int = 1) -> float:
         labels: (N,), class indices.
         top: From 1 to the number of classes.
     """
+    if logits.ndim != 2 or not len(logits) or labels.shape != logits.shape[:1]:
+        shapes = f"{tuple(logits.shape)} and {tuple(labels.shape)}"
+        raise ValueError(f"logits must be (N, classes) and labels (N,) with N of at least 1, got {shapes}")
     require_finite(logits)
     if not 1 <= top <= logits.shape[1]:
         raise ValueError(f"top must be from 1 to {logits.shape[1]}, got {top}")
@@ -52,17 +55,22 @@ def cross_entropy(p_logits: Tensor, q_logits: Tensor) -> float:
         p_logits: (N, classes), the reference (in model extraction, the victim).
         q_logits: (N, classes), the approximation (the stolen model).
     """
-    if p_logits.shape != q_logits.shape:
-        raise ValueError(f"shapes differ: {tuple(p_logits.shape)} and {tuple(q_logits.shape)}")
-    require_finite(p_logits)
-    require_finite(q_logits)
+    _require_alike(p_logits, q_logits)
     return functional.cross_entropy(q_logits.double(), p_logits.double().softmax(1)).item()
 
 
 def agreement(p_logits: Tensor, q_logits: Tensor) -> float:
     """The share of images, in percent, for which both give the same class."""
-    require_finite(p_logits)
+    _require_alike(p_logits, q_logits)
     return accuracy(q_logits, p_logits.argmax(1))
+
+
+def _require_alike(p_logits: Tensor, q_logits: Tensor) -> None:
+    if p_logits.shape != q_logits.shape or p_logits.ndim != 2 or not len(p_logits):
+        shapes = f"{tuple(p_logits.shape)} and {tuple(q_logits.shape)}"
+        raise ValueError(f"logits must be (N, classes) with N of at least 1, both alike, got {shapes}")
+    require_finite(p_logits)
+    require_finite(q_logits)
 
 
 def auc(positive: Tensor, negative: Tensor) -> float:

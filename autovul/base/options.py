@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from pathlib import Path
+from typing import Any, get_args
 
 import pydantic
 from pydantic import ConfigDict, Field, ValidationError, model_validator
@@ -58,8 +60,8 @@ def option(
 class Options(pydantic.BaseModel):
     """A frozen group of options. Constructing it checks every value; a violation is one line.
 
-    Whole numbers serve as floats, lists as tuples and NumPy scalars as Python's; nothing else is converted, and
-    neither NaN nor an infinity is a number here.
+    Whole numbers serve as floats, lists as tuples, NumPy scalars as Python's, and paths as text or text as a path;
+    nothing else is converted, and neither NaN nor an infinity is a number here.
 
     Raises:
         OptionError: For an unknown name (with the nearest ones), a wrong type, or a value out of range.
@@ -85,13 +87,21 @@ class Options(pydantic.BaseModel):
     def _plain_values(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        return {name: _plain(value) for name, value in values.items()}
+        kinds = {name: field.annotation for name, field in cls.model_fields.items()}
+        return {name: _as_declared(kinds.get(name), _plain(value)) for name, value in values.items()}
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(value)
+    if isinstance(value, list | tuple):
+        return tuple(map(_plain, value))
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+
+
+def _as_declared(annotation: Any, value: Any) -> Any:
+    kinds = get_args(annotation) or (annotation,)
+    if isinstance(value, str) and Path in kinds:
+        return Path(value)
+    return os.fspath(value) if isinstance(value, os.PathLike) and str in kinds else value
 
 
 def explain(error: ValidationError, options: type[Options]) -> str:

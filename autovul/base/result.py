@@ -6,6 +6,8 @@ import dataclasses
 import hashlib
 import json
 import math
+import numbers
+import operator
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -51,8 +53,15 @@ class Metric:
     count: int | None = None
 
     def __post_init__(self) -> None:
-        if self.value is not None and not math.isfinite(self.value):
-            raise ValueError(f"a metric's value must be a finite number or None, got {self.value}")
+        if self.value is not None:
+            if isinstance(self.value, bool) or not isinstance(self.value, numbers.Real):
+                raise TypeError(f"a metric's value must be a number or None, got {self.value!r}")
+            if not math.isfinite(self.value):
+                raise ValueError(f"a metric's value must be a finite number or None, got {self.value}")
+            if not isinstance(self.value, int | float):
+                object.__setattr__(self, "value", float(self.value))  # NumPy's numbers are not JSON's
+        if self.count is not None:
+            object.__setattr__(self, "count", operator.index(self.count))
 
 
 @dataclass(frozen=True)
@@ -106,6 +115,7 @@ class Result:
     def __post_init__(self) -> None:
         if self.status not in get_args(Status):
             raise ValueError(f"status must be one of {', '.join(get_args(Status))}, got {self.status!r}")
+        object.__setattr__(self, "seed", operator.index(self.seed))
 
     def replace(self, **changes: Any) -> Result:
         """A copy with some fields changed."""

@@ -30,6 +30,7 @@ from autovul.base.training.log import TrainingLog
 from autovul.base.training.optimiser import TrainedPart, build_optimiser
 from autovul.base.training.options import TrainingOptions
 from autovul.base.training.precision import Precision, resolve_precision
+from autovul.base.training.random_state import preserved_random_state
 from autovul.base.training.run import Diverged, TrainingRun
 from autovul.base.training.state import TrainingState
 from autovul.base.training.state_file import StateFile
@@ -48,7 +49,8 @@ class Trainer:
     Args:
         options: The recipe.
         device: Where the model is trained; it is moved there, and batches are where they are elsewhere.
-        seed: Seeds the global generators of torch, NumPy and Python when `fit` begins (dropout draws from them).
+        seed: Seeds the global generators of torch, NumPy and Python when `fit` begins (dropout draws from them);
+            afterwards they are as they were.
         state_path: Where the training state is kept for a resume; none: it is not kept.
         log_path: Where a JSON line for each epoch is appended; none: nowhere.
         step: Computes loss and logits of a batch; `cross_entropy_step` unless given. If it has ``state_dict`` and
@@ -104,13 +106,14 @@ class Trainer:
         team = distributed.current()
         if getattr(self.step, "whole_batch", False) and (team.size > 1 or self.options.microbatch):
             raise UserError("this training's loss looks at the whole batch: leave out microbatch, and run one process")
-        seed_everything((self.seed + team.rank) % 2**32)  # dropout is to differ; batches have a seed of their own
-        model.to(self.device)
-        if team.size > 1:
-            team.share(model)
-        precision = resolve_precision(self.options.wanted_precision, self.device, model)
-        with distributed.synchronised_norms(model, self.device, team), precision.layout(model):
-            return self._fit(model, train, valid, precision, team)
+        with preserved_random_state(self.device), torch.enable_grad():
+            seed_everything((self.seed + team.rank) % 2**32)  # dropout is to differ; batches have a seed of their own
+            model.to(self.device)
+            if team.size > 1:
+                team.share(model)
+            precision = resolve_precision(self.options.wanted_precision, self.device, model)
+            with distributed.synchronised_norms(model, self.device, team), precision.layout(model):
+                return self._fit(model, train, valid, precision, team)
 
     def _fit(
         self, model: nn.Module, train: Batches, valid: Batches | None, precision: Precision, team: distributed.Team
@@ -150,7 +153,7 @@ class Trainer:
             team=team,
         )
         try:
-            with stop, part.others_frozen(), self._memory_errors_explained(train):
+            with stop, part.others_frozen(), self._errors_explained(train):
                 run.begin()
                 run.go()
         except Diverged as found:
@@ -167,9 +170,16 @@ class Trainer:
         return Path(self.log_path).with_suffix("") if self.log_path else Path(self.options.log_dir)
 
     @contextlib.contextmanager
-    def _memory_errors_explained(self, train: Batches) -> Iterator[None]:
+    def _errors_explained(self, train: Batches) -> Iterator[None]:
         try:
             yield
+        except ValueError as error:
+            if not str(error).startswith("Expected more than 1 value per channel"):
+                raise
+            raise UserError(
+                f"a batch holds a single image, which this network's batch norms cannot take in training: "
+                f"{train.num_samples} images make {len(train)} batches; use another --batch_size"
+            ) from error
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -68,5 +68,15 @@ def test_a_diverged_network_has_no_rate(bad, logits):
 def test_wrong_arguments(logits):
     with pytest.raises(ValueError, match="top must be from 1 to 6, got 7"):
         metrics.accuracy(logits, torch.zeros(20, dtype=torch.int64), 7)
-    with pytest.raises(ValueError, match="shapes differ"):
-        metrics.cross_entropy(logits, logits[:, :3])
+    labels = torch.zeros(20, dtype=torch.int64)
+    for measure in (
+        lambda: metrics.cross_entropy(logits, logits[:, :3]),
+        lambda: metrics.agreement(logits, logits[:, :3]),
+        lambda: metrics.agreement(logits, logits[:1]),
+        lambda: metrics.agreement(logits[:0], logits[:0]),
+        lambda: metrics.accuracy(logits, labels[:1]),
+        lambda: metrics.accuracy(logits, labels[:, None]),
+        lambda: metrics.accuracy(logits[:0], labels[:0]),
+    ):
+        with pytest.raises(ValueError, match="N of at least 1"):
+            measure()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -19,8 +20,20 @@ class Example(Options):
     sizes: tuple[int, ...] = option((1, 2), "Sizes.")
 
 
+class Places(Options):
+    """Where things lie."""
+
+    file: str | None = option(None, "A file.")
+    folder: Path | None = option(None, "A folder.")
+
+
+def test_a_path_is_text_and_text_a_path():
+    places = Places(file=Path("a") / "b", folder="c")
+    assert (places.file, places.folder) == (str(Path("a") / "b"), Path("c"))
+
+
 def test_conversions():
-    example = Example(count=np.int64(4), rate=1, sizes=[3])
+    example = Example(count=np.int64(4), rate=1, sizes=[np.int64(3)])
     assert (example.count, example.rate, example.sizes) == (4, 1.0, (3,))
     assert isinstance(example.count, int)
     assert Example(rate=np.float32(0.25)).rate == 0.25

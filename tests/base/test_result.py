@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from autovul.base.errors import UserError
@@ -33,6 +34,20 @@ def test_a_metric_is_never_nan():
     for value in (float("nan"), float("inf")):
         with pytest.raises(ValueError, match="finite"):
             Metric(value)
+
+
+def test_numbers_of_numpy_are_written_as_pythons_and_what_is_no_number_is_refused(result):
+    metric = Metric(np.float32(1.5), "%", np.int64(3))
+    written = result.replace(metrics={"rate": metric}, seed=np.int64(4))
+    assert Result.from_json(written.to_json()) == written
+    for make in (
+        lambda: Metric(True),
+        lambda: Metric("1"),
+        lambda: Metric(1.0, "", 3.0),
+        lambda: result.replace(seed=1.0),
+    ):
+        with pytest.raises(TypeError):
+            make()
 
 
 def test_nan_in_options_is_not_written(result):

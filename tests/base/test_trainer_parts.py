@@ -22,6 +22,7 @@ from autovul.base.trainer import TrainingOptions, cross_entropy_step
 from autovul.base.training import precision as precision_module
 from autovul.base.training.log import TrainingLog
 from autovul.base.training.precision import resolve_precision
+from autovul.base.training.random_state import random_state
 from autovul.base.training.run import TrainingRun
 from autovul.base.training.running_mean import RunningMean
 from tests.base.test_trainer_resume import stop_at
@@ -134,6 +135,26 @@ def test_auto_lays_convolutions_out_and_puts_them_back(monkeypatch: pytest.Monke
 def test_the_rule_of_the_layout(model: nn.Module, on_cpu: bool, on_cuda: bool) -> None:
     assert precision_module.gains_by_channels_last(model, CPU) == on_cpu
     assert precision_module.gains_by_channels_last(model, torch.device("cuda")) == on_cuda
+
+
+# ---- what is left as it was, and what is explained
+
+
+def test_the_global_generators_stay_where_they_are_whatever_the_mode():
+    model = tiny_net()
+    before = random_state(CPU)
+    with torch.no_grad():
+        history = quiet_trainer(with_changes(epoch=1)).fit(model, Points())
+    assert history.status == "ok"
+    after = random_state(CPU)
+    assert torch.equal(before["torch"], after["torch"]) and before["python"] == after["python"]
+    assert torch.equal(before["numpy"][1], after["numpy"][1]) and before["numpy"][2:] == after["numpy"][2:]
+
+
+def test_a_batch_of_one_image_before_a_batch_norm_is_explained():
+    model = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+    with pytest.raises(UserError, match="a batch holds a single image.*13 images make 4 batches.*--batch_size"):
+        quiet_trainer(with_changes(epoch=1)).fit(model, Points(count=13))
 
 
 # ---- divergence and memory

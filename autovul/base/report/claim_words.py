@@ -182,16 +182,19 @@ def run_this(finding: Finding) -> str:
 
 
 def scale_of(result: Result) -> str:
-    """The package's scale that a record seems to be of, or a stand-in for the name of the user's own."""
-    scales = (load_scale(name) for name in scale_names())
-    made_of = (weights_suffix(result), result.dataset)
-    return next((each.name for each in scales if (each.suffix, each.dataset) == made_of), "YOURS.yaml")
+    """Flags for the package's scale that a record seems to be of, or for the user's own, and for data of one's own."""
+    scales = [load_scale(name) for name in scale_names()]
+    alike = sorted((s for s in scales if s.suffix == weights_suffix(result)), key=lambda s: s.dataset != result.dataset)
+    if not alike:
+        return " --scale YOURS.yaml"
+    scale = "" if alike[0].name == "paper" else f" --scale {alike[0].name}"
+    return scale if alike[0].dataset == result.dataset else f"{scale} -d {result.dataset}"
 
 
 def command(experiment: Experiment, scale: str) -> str:
-    """The command that makes an experiment's records."""
+    """The command that makes an experiment's records; ``scale`` as `scale_of` gives it."""
     name = experiment.name if experiment.name in experiment_names() else f"{experiment.name}.yaml"
-    return f"autovul reproduce {name}{'' if scale == 'paper' else f' --scale {scale}'} --seeds 3"
+    return f"autovul reproduce {name}{scale} --seeds 3"
 
 
 def unmeasured(finding: Finding) -> str:
@@ -226,7 +229,7 @@ def open_claims(contents: Contents) -> list[tuple[str, str, str]]:
     kinds = Counter((weights_suffix(result), result.dataset) for result in contents.results)
     usual = max(kinds, key=kinds.__getitem__, default=None)
     example = next((r for r in contents.results if (weights_suffix(r), r.dataset) == usual), None)
-    scale = scale_of(example) if example else "paper"
+    scale = scale_of(example) if example else ""
     return [
         (name, claim.says, command(experiment, scale))
         for experiment in contents.experiments.values()

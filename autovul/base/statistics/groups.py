@@ -102,7 +102,7 @@ def compare_groups(
     Raises:
         ValueError: A group or a network has no value.
     """
-    if not (first and second and all(first) and all(second)):
+    if not (len(first) and len(second) and all(len(values) for values in (*first, *second))):
         raise ValueError("first and second must each have a network, and each network a value")
     means = [[fmean(values) for values in group] for group in (first, second)]
     return Difference(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,13 +30,14 @@ class Setup:
 
     Args:
         seed: Of everything that is drawn.
-        attack_batch: Images attacked together; it changes speed and memory only (but for black-box noise).
+        attack_batch: Images attacked together; it changes speed and memory only (but for what is drawn at random:
+            restarts and black-box noise).
         training: The recipe of the training that is part of some attacks; None: the attack's own.
         batch_size: Images of a training batch.
         valid_batch: Validation images that pass a network together.
         augmentation: How training images are varied; None: as `Attack.recipe` says.
         progress: Whether progress is shown on stderr.
-        folder: Where pictures, triggers and models go; None: nowhere.
+        folder: Where pictures, triggers and models go, a path or text; None: nowhere.
         log_folder: Where the logs of trainings go; None: nowhere.
     """
 
@@ -48,6 +50,12 @@ class Setup:
     progress: bool = False
     folder: Path | None = None
     log_folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", operator.index(self.seed))
+        for name in ("folder", "log_folder"):
+            if (given := getattr(self, name)) is not None:
+                object.__setattr__(self, name, Path(given))
 
 
 class Attack(Options):
@@ -69,7 +77,11 @@ class Attack(Options):
 
     @abstractmethod
     def run(self, model: nn.Module, dataset: ImageDataset, setup: Setup = Setup()) -> Result:
-        """Attack ``model`` as the protocol says and measure the outcome on ``dataset``."""
+        """Attack ``model`` as the protocol says and measure the outcome on ``dataset``.
+
+        The record holds the attack's own options. Whoever writes it adds what else the figures depend on, as the
+        commands do: `Result.file_name` tells runs apart by ``options``.
+        """
 
 
 def describe(model: nn.Module) -> dict[str, Any]:
@@ -88,15 +100,22 @@ def device_of(model: nn.Module) -> torch.device:
 def untouched(model: nn.Module) -> Iterator[nn.Module]:
     """The model in eval mode with no parameter asking for gradients; afterwards everything is as it was.
 
-    Restored are each module's mode, each parameter's ``requires_grad``, every buffer's content, and torch's random
-    state (a model may draw at inference). ``.grad`` is never written, because inside nothing asks for it.
+    Inside, gradients are recorded, whatever the mode outside. Restored are each module's mode, each parameter's
+    ``requires_grad``, every buffer with its content, and torch's random state (a model may draw at inference).
+    ``.grad`` is never written, because inside nothing asks for it.
     """
     modes = [(module, module.training) for module in model.modules()]
     wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    # A forward pass may write into a buffer, or put another tensor in its place.
+    buffers = [
+        (module, name, buffer, buffer.clone())
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
     device = device_of(model)
     try:
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
             model.eval()
             for parameter, _ in wanted:
                 parameter.requires_grad_(False)
@@ -107,8 +126,8 @@ def untouched(model: nn.Module) -> Iterator[nn.Module]:
         for parameter, want in wanted:
             parameter.requires_grad_(want)
         with torch.no_grad():
-            for buffer, content in buffers:
-                buffer.copy_(content)
+            for owner, name, buffer, content in buffers:
+                owner._buffers[name] = buffer.copy_(content)
 
 
 def require_images(images: Tensor) -> Tensor:
@@ -123,3 +142,16 @@ def require_images(images: Tensor) -> Tensor:
     if len(images) and not bool(((images >= 0) & (images <= 1)).all()):
         raise ValueError("images must lie in [0, 1]")
     return images
+
+
+def require_classes(labels: Tensor, count: int, name: str = "labels") -> Tensor:
+    """Check the classes of a batch: int64, (count,), none below 0.
+
+    Raises:
+        ValueError: They are not; the message says in which way.
+    """
+    if labels.dtype != torch.int64 or labels.shape != (count,):
+        raise ValueError(f"{name} must be int64 of shape ({count},), got {labels.dtype} of shape {tuple(labels.shape)}")
+    if count and int(labels.min()) < 0:
+        raise ValueError(f"{name} must be class indices of at least 0, got {int(labels.min())}")
+    return labels

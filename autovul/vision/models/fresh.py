@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import copy
+from typing import Any, cast
 
+import torch
 from torch import nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from autovul.base.errors import UserError
 from autovul.vision.models.base import ImageModel
@@ -29,14 +34,48 @@ def fresh(model: nn.Module) -> nn.Module:
     made_by_create = isinstance(model, ImageModel) and model.builder is not None
     if made_by_create or (not isinstance(model, ImageModel) and callable(getattr(model, "fresh", None))):
         return model.fresh().eval()  # type: ignore[operator]
-    twin = copy.deepcopy(model)
-    for name, module in twin.named_modules():
-        if callable(reset := getattr(module, "reset_parameters", None)):
-            reset()
-        elif any(True for _ in module.parameters(recurse=False)):
+    for name, module in model.named_modules():
+        if is_derived(module) or (any(True for _ in module.parameters(recurse=False)) and not _can_be_reset(module)):
             where = f"its submodule {name!r}" if name else "it"
-            raise UserError(
-                f"{type(model).__name__} cannot be given new weights: {where} ({type(module).__name__}) has parameters "
-                "and no reset_parameters(); give the model's class a method fresh()"
+            why = (
+                "computes its weight from others" if is_derived(module) else "has parameters and no reset_parameters()"
             )
+            raise UserError(
+                f"{type(model).__name__} cannot be given new weights: {where} ({type(module).__name__}) {why}; "
+                "give the model's class a method fresh()"
+            )
+    twin = copy.deepcopy(model)
+    for module in twin.modules():
+        if _can_be_reset(module):
+            cast(Any, module).reset_parameters()
     return twin.eval()
+
+
+def trainable_copy(model: nn.Module) -> nn.Module:
+    """A copy to train: layers that are frozen stay so, unless all are, as in a model that was only to be attacked."""
+    with torch.no_grad():  # parameters of a scripted module would be no leaves
+        twin = copy.deepcopy(model)
+    for parameter, given in zip(twin.parameters(), model.parameters(), strict=True):
+        parameter.requires_grad_(given.requires_grad)
+    return thawed(twin)
+
+
+def thawed(model: nn.Module) -> nn.Module:
+    """The model itself, all its parameters asking for gradients if none did."""
+    parameters = [*model.parameters()]
+    if not any(parameter.requires_grad for parameter in parameters):
+        for parameter in parameters:
+            parameter.requires_grad_()
+    return model
+
+
+def is_derived(module: nn.Module) -> bool:
+    """Whether the weight is computed from several others (weight_norm, spectral_norm), so that it cannot be drawn."""
+    if any(isinstance(hook, WeightNorm | SpectralNorm) for hook in module._forward_pre_hooks.values()):
+        return True
+    chains = module.parametrizations.values() if parametrize.is_parametrized(module) else ()  # type: ignore[operator]
+    return any(not hasattr(chain, "original") for chain in chains)
+
+
+def _can_be_reset(module: nn.Module) -> bool:
+    return callable(getattr(module, "reset_parameters", None))

@@ -8,12 +8,13 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from autovul.base.errors import UsageError
 from autovul.vision.models.base import ImageModel
@@ -47,6 +48,8 @@ class OwnModel(ImageModel):
         super().__init__(spec.replace(":", "."), "yours", num_classes, data_shape, auxiliary_weight)
         self.spec = spec
         self.network = _build(spec, num_classes, data_shape)
+        self.register_state_dict_post_hook(_name_as_the_module)
+        self.register_load_state_dict_pre_hook(_name_as_the_wrapper)
         _check_logits(self.network, spec, num_classes, data_shape)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
@@ -78,7 +81,7 @@ class OwnModel(ImageModel):
 
     def takes_channels_last(self) -> bool:
         """As for every model, found by trying: `Tensor.view` refuses what a convolution stored so gives."""
-        images = grey_images(self.network, self.data_shape, 2)
+        images = grey_images(self.network, self.data_shape, 2).float()
         with probing(self.network), torch.no_grad():
             try:
                 self.network.to(memory_format=torch.channels_last)
@@ -122,14 +125,21 @@ class OwnModel(ImageModel):
             raise UsageError(f"{self.name} has no final features: give its class a method get_final_fm")
         return inputs[-1].flatten(1)
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        return self.network.state_dict(*args, **kwargs)
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-        return self.network.load_state_dict(state_dict, *args, **kwargs)
-
     def _layers(self) -> dict[str, nn.Module]:
         return {name: module for name, module in self.network.named_modules() if name}
+
+
+def _name_as_the_module(wrapper: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+    """Keys of a ``state_dict`` without the wrapper's own ``network.``, also where the wrapper is wrapped again."""
+    own = f"{prefix}network."
+    for key in [key for key in state if key.startswith(own)]:
+        state[prefix + key.removeprefix(own)] = state.pop(key)
+
+
+def _name_as_the_wrapper(wrapper: nn.Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+    """The other way round, before a ``state_dict`` is loaded."""
+    for key in [key for key in state if key.startswith(prefix)]:
+        state[f"{prefix}network.{key.removeprefix(prefix)}"] = state.pop(key)
 
 
 def source_sha256(spec: str) -> str:
@@ -186,8 +196,11 @@ def find(spec: str) -> Callable[..., Any]:
 
 
 def _check_logits(network: nn.Module, spec: str, num_classes: int, data_shape: DataShape) -> None:
-    images = grey_images(network, data_shape, 2)
+    images = grey_images(network, data_shape, 2).float()  # which is what data sets give, whatever the network's type
     try:
+        if any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers())):
+            with torch.no_grad():
+                network(images)
         with probing(network), torch.no_grad():
             logits = network(images)
     except Exception as error:

@@ -88,7 +88,8 @@ def find_pretrained(model_dir: str | Path, dataset: str, name: str, suffix: str 
     )
     found = nearest(path.name, (item.name for item in path.parent.glob("*.pth")))
     raise UserError(
-        f"no weights at {path}{found}: train them with `{command}`, or put the authors' published weights at that path"
+        f"no weights at {path}{found}: train them with `{command}`, or put weights at that path "
+        "(the authors' published ones; the state_dict of a network of your own)"
     )
 
 

@@ -74,7 +74,8 @@ class GradientMeasurement(Options):
             UserError: Fewer training images exist than were explicitly asked for.
         """
         device = device_of(model)
-        model = copy.deepcopy(model).cpu()  # so that a seed gives the same weights on every device
+        with torch.no_grad():  # parameters of a scripted module would be no leaves
+            model = copy.deepcopy(model).cpu()  # so that a seed gives the same weights on every device
         initialise(model, self.init, seed)
         model.to(device)
         if device.type == "cpu" and isinstance(model, ImageModel) and model.takes_channels_last():
@@ -129,6 +130,10 @@ class GradientMeasurement(Options):
                     method=self.per_sample,
                     advance=lambda images: show.advance("gradient variance"),
                 )
+        except ValueError as error:
+            if isinstance(error, UserError):
+                raise
+            raise UserError(f"grad_var: {error}") from None
         finally:
             show.close()
         count = found.samples

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from autovul.base.errors import UserError
 from autovul.base.memory import in_parts
 from autovul.base.metrics import NonFiniteOutput
-from autovul.vision.attacks.base import require_images, untouched
+from autovul.vision.attacks.base import require_classes, require_images, untouched
 from autovul.vision.models.base import ComposedModel
 from autovul.vision.tools import per_sample
 from autovul.vision.tools.moments import Moments
@@ -60,8 +60,8 @@ class GradientVariance:
 
     @property
     def log10(self) -> float:
-        """The decimal logarithm of the total."""
-        return math.log10(self.total)
+        """The decimal logarithm of the total; −∞ where all gradients are the same."""
+        return math.log10(self.total) if self.total else -math.inf
 
 
 def gradient_variance(
@@ -139,9 +139,7 @@ def _check(images: Tensor, labels: Tensor, clip_norm: float | None, chunk: int, 
     require_images(images)
     if len(images) < 2:
         raise ValueError(f"images must be at least 2 to differ, got {len(images)}")
-    if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
-        kind = f"{labels.dtype} of shape {tuple(labels.shape)}"
-        raise ValueError(f"labels must be int64 of shape ({len(images)},), got {kind}")
+    require_classes(labels, len(images))
     if clip_norm is not None and not clip_norm > 0:
         raise ValueError(f"clip_norm must be above 0 or None, got {clip_norm}")
     if chunk < 1:

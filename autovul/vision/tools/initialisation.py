@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from autovul.base.errors import UsageError
+from autovul.vision.models.fresh import is_derived
 
 Init = Literal["published", "default", "kaiming"]
 
@@ -32,7 +33,8 @@ def initialise(model: nn.Module, init: Init, seed: int) -> None:
         seed: Of all that is drawn.
 
     Raises:
-        UsageError: A layer with parameters has no ``reset_parameters``, so that nobody knows how to draw them.
+        UsageError: A layer with parameters has no ``reset_parameters``, so that nobody knows how to draw them; or its
+            weight is computed from others.
     """
     if init == "published":
         return
@@ -40,6 +42,8 @@ def initialise(model: nn.Module, init: Init, seed: int) -> None:
     with torch.random.fork_rng([*devices]), torch.no_grad():
         torch.manual_seed(seed)
         for name, module in model.named_modules():
+            if is_derived(module):
+                raise UsageError(f"init {init!r}: the weight of {name} is computed from others and cannot be drawn")
             if isinstance(module, nn.Conv2d):
                 _draw_convolution(module, init)
             elif isinstance(module, parametrize.ParametrizationList):

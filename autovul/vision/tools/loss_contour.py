@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from autovul.base.errors import UserError, nearest
 from autovul.base.memory import in_parts
 from autovul.base.metrics import NonFiniteOutput
-from autovul.vision.attacks.base import require_images, untouched
+from autovul.vision.attacks.base import require_classes, require_images, untouched
 
 Space = Literal["parameter", "input"]
 SPANS: dict[str, float] = {"parameter": 0.5, "input": 0.2}
@@ -79,12 +80,21 @@ def first_convolution(model: nn.Module) -> str:
     """The name of the weights of a network's first convolution.
 
     Raises:
-        UserError: It has no convolution over images.
+        UserError: It has no convolution over images, or the first one's weight is computed from others.
     """
-    for name, parameter in model.named_parameters():
-        if parameter.ndim == 4:
-            return name
-    raise UserError(f"{type(model).__name__} has no convolution whose weights could be moved")
+    title = getattr(model, "name", type(model).__name__)
+    for place, module in model.named_modules():
+        if isinstance(module, nn.Conv2d):
+            names = (f"{place}.weight".removeprefix("."), f"{place}.parametrizations.weight.original".removeprefix("."))
+            found = next((name for name, _ in model.named_parameters() if name in names), None)
+            if found is None:
+                raise UserError(f"the weight of {title}'s first convolution is computed from others: name some to move")
+            return found
+    # Modules of another kind, such as scripted ones, are known by the shape of their weights alone.
+    shaped = (name for name, p in model.named_parameters() if p.ndim == 4 and name.endswith("weight"))
+    if (found := next(shaped, None)) is None:
+        raise UserError(f"{title} has no convolution whose weights could be moved")
+    return found
 
 
 def loss_contour(
@@ -154,6 +164,8 @@ def loss_contour(
     if not bool(loss.isfinite().all()):
         alpha, beta = points[int((~loss.isfinite()).nonzero()[0])]
         raise NonFiniteOutput(f"the loss at α = {alpha:.4g}, β = {beta:.4g} is not finite")
+    if not math.isfinite(center):
+        raise NonFiniteOutput("the loss at the centre is not finite")
     return LossContour(loss.view(len(rows), len(columns)), rows, columns, center, space, moved, len(images))
 
 
@@ -210,9 +222,7 @@ def _check(images: Tensor, labels: Tensor, space: str, batch_size: int) -> float
     require_images(images)
     if not len(images):
         raise ValueError("images must be at least 1, got 0")
-    if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
-        kind = f"{labels.dtype} of shape {tuple(labels.shape)}"
-        raise ValueError(f"labels must be int64 of shape ({len(images)},), got {kind}")
+    require_classes(labels, len(images))
     if space not in SPANS:
         raise ValueError(f"space must be {' or '.join(SPANS)}, got {space!r}")
     if batch_size < 1:

@@ -47,11 +47,18 @@ def by_layers(model: nn.Module, images: Tensor, labels: Tensor) -> BatchGradient
     """One forward and one backward pass for all images, then each layer's gradients from its input and output.
 
     Only for networks in which every parameter belongs to a known layer that runs once.
+
+    Raises:
+        Unsupported: It is no such network.
     """
+    if not _known(model):
+        raise Unsupported("not every parameter belongs to a layer of its own of a known kind")
     calls: list[tuple[str, nn.Module, Tensor, int, Any]] = []
 
     def note(name: str, module: nn.Module) -> Callable[..., None]:
         def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if not output.requires_grad:
+                raise Unsupported(f"nothing flows back to {name}")
             # An activation may overwrite the output in place: the edge still means what the layer itself gave.
             calls.append((name, module, inputs[0].detach(), inputs[0]._version, get_gradient_edge(output)))
 
@@ -120,14 +127,17 @@ def choose(model: nn.Module, images: Tensor, labels: Tensor, *, trusted: bool) -
         labels: Their classes.
         trusted: Take ``layers`` without a trial wherever the layers allow it.
     """
-    known = all(supports(module) for module in _owners(model).values())
-    shared = len(list(model.parameters())) < len(list(model.named_parameters(remove_duplicate=False)))
-    if known and not shared and (trusted or _agrees(by_layers, model, images[:2], labels[:2])):
+    if _known(model) and (trusted or _agrees(by_layers, model, images[:2], labels[:2])):
         return "layers"
     grouped = any(isinstance(module, nn.Conv2d) and module.groups > 1 for module in model.modules())
     if not (grouped and images.device.type == "cpu") and _agrees(by_vmap, model, images[:2], labels[:2]):
         return "vmap"
     return "loop"
+
+
+def _known(model: nn.Module) -> bool:
+    shared = len(list(model.parameters())) < len(list(model.named_parameters(remove_duplicate=False)))
+    return not shared and all(supports(module) for module in _owners(model).values())
 
 
 def _agrees(method: Callable[..., BatchGradients], model: nn.Module, images: Tensor, labels: Tensor) -> bool:

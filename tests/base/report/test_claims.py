@@ -245,6 +245,10 @@ def test_the_command_names_the_file_of_an_own_experiment_and_the_scale_of_the_re
     commands = {name: command for name, _, command in claim_words.open_claims(build(fast, experiments=experiments))}
     assert commands["mine"] == "autovul reproduce mine.yaml --scale fast --seeds 3"
     assert commands["fig9"] == "autovul reproduce fig9 --scale fast --seeds 3"
+    pets = [r.replace(dataset="pets") for r in fast]
+    commands = {name: command for name, _, command in claim_words.open_claims(build(pets))}
+    assert commands["fig9"] == "autovul reproduce fig9 --scale fast -d pets --seeds 3"
+    assert "--scale YOURS.yaml" in claim_words.scale_of(fast[0].replace(options={**fast[0].options, "suffix": "_mine"}))
 
 
 @pytest.mark.parametrize(

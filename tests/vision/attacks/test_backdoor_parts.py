@@ -140,6 +140,23 @@ def test_the_feature_loss_by_hand(dataset):
 # Neurons
 
 
+def test_an_auxiliary_heads_features_are_not_the_final_ones():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.main, self.other = nn.Flatten(), nn.Linear(12, 3), nn.Linear(12, 3)
+
+        def forward(self, x):
+            features = self.body(x)
+            logits = self.main(features)
+            return (logits, self.other(2 * features)) if self.training else logits
+
+    images = torch.rand(2, 3, 2, 2)
+    for training in (False, True):
+        with Neurons(Two().train(training)) as neurons:
+            assert torch.equal(neurons(images)[1], images.flatten(1))
+
+
 def test_neurons_are_what_the_layer_gives_and_leave_no_hook():
     model = models.create("resnet18_comp", width=0.125)
     images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))

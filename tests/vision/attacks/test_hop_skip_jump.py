@@ -79,6 +79,17 @@ def test_the_distance_to_a_known_boundary_is_found(flat):
     assert medians[-1] < 1.03
 
 
+def test_the_default_type_of_the_process_does_not_matter(flat):
+    model, images, _ = flat
+    expected, _ = search(model, images, max_iter=1)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found, _ = search(model, images, max_iter=1)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(found.images, expected.images)
+
+
 def test_the_closing_search_ends_at_the_boundary(flat):
     model, images, _ = flat
     closed, _ = search(model, images, max_iter=3)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from autovul.base.errors import UserError
+from autovul.base.errors import UsageError, UserError
 from autovul.base.metrics import NonFiniteOutput
 from autovul.base.options import OptionError
 from autovul.base.training.options import TrainingOptions
@@ -169,6 +169,28 @@ def test_a_different_thief(victim, dataset, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = attack(tmodel="own_thief:build").run(victim, dataset, setup())
     assert value(result, "agreement") > 50
+
+
+def test_a_thief_that_is_the_same_each_time_is_refused_and_frozen_layers_stay(victim, dataset, tmp_path, monkeypatch):
+    (tmp_path / "set_thief.py").write_text(
+        "import torch\n"
+        "def build(num_classes):\n"
+        "    layer = torch.nn.Linear(108, num_classes)\n"
+        "    torch.nn.init.constant_(layer.weight, 0.1)\n"
+        "    torch.nn.init.zeros_(layer.bias)\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), layer)\n"
+        "def frozen(num_classes):\n"
+        "    body = torch.nn.Linear(108, 20).requires_grad_(False)\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), body, torch.nn.ReLU(), torch.nn.Linear(20, num_classes))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="gives the same weights each time"):
+        attack(tmodel="set_thief:build").run(victim, dataset, setup())
+    given = attack(tmodel="set_thief:frozen")
+    thief, _ = given.steal(victim, given.query(victim, dataset, setup()), dataset, setup(epoch=2))
+    untrained = given._fresh(victim, dataset, setup().seed)
+    same = {name: torch.equal(p, dict(untrained.named_parameters())[name]) for name, p in thief.named_parameters()}
+    assert same == {name: name.startswith("network.1.") for name in same}
 
 
 def test_the_transfer_set_travels_through_a_file(victim, dataset, tmp_path):

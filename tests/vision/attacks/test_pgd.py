@@ -251,6 +251,23 @@ def test_model_and_random_state_are_untouched(images):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_a_buffer_that_is_replaced_comes_back(images):
+    class Counting(nn.Sequential):
+        def __init__(self):
+            super().__init__(*small_network())
+            self.register_buffer("seen", torch.zeros(()))
+
+        def forward(self, x):
+            self.seen = self.seen + len(x)
+            return super().forward(x)
+
+    model = Counting()
+    seen = model.seen
+    with torch.no_grad():  # whatever the mode outside
+        attacks.create("pgd").perturb(model, images, classes(0, 1, 2, 3, 4, 0))
+    assert model.seen is seen and seen == 0
+
+
 def test_same_seed_same_images(images):
     model = small_network().eval()
     attack = attacks.create("pgd", grad_method="nes", query_num=4, iteration=2)
@@ -275,6 +292,61 @@ def test_l2_without_gradient_stays_where_it_is(images):
     assert torch.equal(adversarial, images)
 
 
+@pytest.mark.parametrize("factor", [1.0, 60.0])
+def test_an_l2_step_has_its_length_however_small_the_gradient(factor, inner_images):
+    """Of a saturated network: the squares of its gradient's entries are 0 in single precision."""
+
+    class Saturated(nn.Module):
+        def forward(self, x):
+            score = factor + 1e-3 * x.mean((1, 2, 3))
+            return torch.stack([score, torch.zeros_like(score)], 1)
+
+    attack = attacks.create("pgd", norm="2", pgd_alpha=0.1, pgd_eps=3, iteration=1, stop_threshold=None)
+    adversarial, _ = attack.perturb(Saturated(), inner_images, classes(*[1] * 6))
+    assert (adversarial - inner_images).flatten(1).norm(dim=1) == pytest.approx([0.1] * 6, rel=1e-3)
+
+
+def test_the_class_to_leave_is_the_predicted_one_among_equal_logits():
+    attack = attacks.create("pgd", target_idx=0)
+    for count in (5, 40, 100):
+        logits = torch.zeros(3, count)
+        assert torch.equal(attack.choose_target(logits), logits.argmax(1))
+
+
+@pytest.mark.parametrize("options", [{}, {"num_restart": 1}, {"grad_method": "nes", "query_num": 2}])
+def test_logits_may_have_another_type_than_images(options, images):
+    model = small_network().eval()
+    attack = attacks.create("pgd", iteration=2, **options)
+    target = classes(0, 1, 2, 3, 4, 0)
+    expected, _ = attack.perturb(model, images, target)
+
+    class Wider(nn.Module):
+        def forward(self, x):
+            return model(x).double()
+
+    found, _ = attack.perturb(Wider(), images, target)
+    assert found.dtype == torch.float32
+    assert float((found - expected).abs().max()) <= EPS * (2 if options else 1e-3)
+
+
+def test_no_images_give_no_images():
+    adversarial, iterations = attacks.create("pgd").perturb(small_network(), torch.rand(0, 3, 8, 8), classes().long())
+    assert adversarial.shape == (0, 3, 8, 8) and iterations.shape == (0,)
+
+
+def test_nan_that_comes_with_the_last_step_is_refused(images):
+    class Late(nn.Module):
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            logits = x.flatten(2).mean(2)
+            return logits * math.nan if self.calls > 1 else logits
+
+    with pytest.raises(NonFiniteOutput):
+        attacks.create("pgd", iteration=1).perturb(Late(), images, classes(0, 1, 2, 0, 1, 2))
+
+
 @pytest.mark.parametrize(
     "bad,message",
     [
@@ -287,9 +359,11 @@ def test_l2_without_gradient_stays_where_it_is(images):
         (lambda x, t: (x, t + 1), "from 0 to 4"),
     ],
 )
-def test_wrong_input_is_refused(bad, message, images):
+@pytest.mark.parametrize("iteration", [0, 7])
+def test_wrong_input_is_refused(bad, message, iteration, images):
     with pytest.raises(ValueError, match=message):
-        attacks.create("pgd").perturb(small_network(), *bad(images, classes(0, 1, 2, 3, 4, 0)))
+        attack = attacks.create("pgd", iteration=iteration)
+        attack.perturb(small_network(), *bad(images, classes(0, 1, 2, 3, 4, 0)))
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from torch import nn
 
 from autovul.base.errors import UsageError, UserError
 from autovul.vision import models
-from autovul.vision.models.fresh import fresh
+from autovul.vision.models.fresh import fresh, trainable_copy
 from autovul.vision.models.own import OwnModel
+from autovul.vision.tools.initialisation import initialise
 
 
 @pytest.mark.parametrize(
@@ -87,3 +88,31 @@ def test_only_create_knows_how_to_build(tmp_path, monkeypatch):
         OwnModel("mine:build", 2, (3, 2, 2)).fresh()
     model = models.create("mine:build", num_classes=2, data_shape=(3, 2, 2))
     assert fresh(model).name == "mine.build"
+
+
+@pytest.mark.parametrize(
+    "derive", [nn.utils.spectral_norm, nn.utils.weight_norm, nn.utils.parametrizations.weight_norm]
+)
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
+def test_weights_computed_from_others_are_refused(derive):
+    model = nn.Sequential(derive(nn.Conv2d(3, 4, 3)), nn.Flatten())
+    with pytest.raises(UserError, match="its submodule '0'"):
+        fresh(model)
+    with pytest.raises(UsageError, match="computed from others"):
+        initialise(model, "kaiming", 0)
+
+
+def test_frozen_layers_stay_frozen_in_a_copy_to_train_unless_all_are():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2))
+    model[0].requires_grad_(False)
+    twin = trainable_copy(model)
+    assert [p.requires_grad for p in twin.parameters()] == [False, False, True, True]
+    assert twin[2].weight is not model[2].weight and torch.equal(twin[2].weight, model[2].weight)
+    assert all(p.requires_grad for p in trainable_copy(model.requires_grad_(False)).parameters())
+    assert not any(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_a_scripted_network_is_copied_with_leaves():
+    twin = trainable_copy(torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(4, 2))))
+    torch.optim.SGD(twin.parameters(), lr=0.1)

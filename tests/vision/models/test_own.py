@@ -82,6 +82,24 @@ def two_heads(num_classes):
     return WithHeads(num_classes, 2)
 
 
+class Scaled(nn.Module):
+    def __init__(self, num_classes=10):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones((), dtype=torch.float64))
+        self.inner = Net(num_classes)
+
+    def forward(self, x):
+        return self.inner(x) * self.scale.float()
+
+
+def double(num_classes):
+    return Net(num_classes).double()
+
+
+def lazy(num_classes):
+    return nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(num_classes))
+
+
 def plain():
     return Net(10)
 
@@ -153,6 +171,16 @@ def test_an_own_network_offers_what_the_others_offer(own):
         model.get_fm(images)
 
 
+def test_images_are_single_precision_whatever_the_weights(own):
+    assert models.create("my_nets:Scaled")(torch.rand(2, 3, 8, 8)).shape == (2, 10)
+
+
+def test_a_lazy_network_takes_shape(own):
+    model = models.create("my_nets:lazy", num_classes=3, data_shape=(3, 8, 8))
+    assert model.network[2].weight.shape == (3, 4 * 6 * 6)
+    assert not torch.equal(model.fresh().network[2].weight, model.network[2].weight)
+
+
 def test_the_trial_draws_no_random_numbers(own):
     torch.manual_seed(0)
     models.create("my_nets:Net")
@@ -183,6 +211,19 @@ def test_shape_and_classes_are_passed_where_they_are_taken(own):
     assert torch.equal(model.get_fm(images), model.network.features(images))
     assert model.get_final_fm(images).shape == (3, 5 * 16)
     assert models.create("my_nets:plain").num_classes == 10
+
+
+def test_it_may_be_wrapped_again(own):
+    model = models.create("my_nets:Net")
+    assert list(model.state_dict()) == [*importlib.import_module("my_nets").Net().state_dict()]
+    for wrap in (nn.DataParallel, nn.Sequential, torch.compile, torch.optim.swa_utils.AveragedModel):
+        first, second = wrap(model), wrap(models.create("my_nets:Net"))
+        second.load_state_dict(first.state_dict())
+        pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs)
+    twin = copy.deepcopy(model)
+    twin.load_state_dict({key: value + 1 for key, value in model.state_dict().items()})
+    assert torch.equal(twin.network.fc.weight, model.network.fc.weight + 1)
 
 
 def test_its_files_have_its_own_keys(own):
@@ -220,6 +261,7 @@ def test_group_norm_and_no_other_option(own):
         ("my_nets:nothing", "must give a torch.nn.Module, gave NoneType"),
         ("my_nets:wrong", "must give logits of shape (2, 10) for 2 images, gave shape (2, 11)"),
         ("my_nets:pair", "must give logits of shape (2, 10) for 2 images, gave tuple"),
+        ("my_nets:double", "fails on images of shape (2, 3, 32, 32) (RuntimeError: "),
         ("my_nets:misfit", "fails on images of shape (2, 3, 32, 32) (RuntimeError: "),
     ],
 )

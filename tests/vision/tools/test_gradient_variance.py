@@ -246,6 +246,52 @@ def test_a_method_that_does_not_fit_is_refused(small_batch, build):
         gradient_variance(build(), *small_batch, method="layers")
 
 
+class Holder(nn.Sequential):
+    """A module with a parameter of its own beside its layers."""
+
+    def __init__(self):
+        super().__init__(nn.Conv2d(3, 3, 1), nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        return super().forward(x) * self.scale
+
+
+class Frozen(nn.Sequential):
+    """A layer to which nothing flows back."""
+
+    def __init__(self):
+        super().__init__(nn.Conv2d(3, 3, 1), nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
+
+    def forward(self, x):
+        with torch.no_grad():
+            x = self[0](x)
+        return self[2](self[1](x))
+
+
+def tied():
+    model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
+    model[1].weight = model[0].weight
+    return model
+
+
+def without_statistics():
+    norm = nn.BatchNorm2d(3, track_running_stats=False)
+    return nn.Sequential(norm, nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
+
+
+@pytest.mark.parametrize("build", [Holder, Frozen, tied, without_statistics])
+def test_layers_are_refused_where_they_do_not_tell_the_gradients(small_batch, build):
+    with pytest.raises(ValueError, match="method 'layers' does not fit the network"):
+        gradient_variance(build().eval(), *batch(2), method="layers")
+
+
+def test_equal_gradients_have_no_logarithm():
+    images, labels = batch(1, size=8)
+    found = gradient_variance(small_net().eval(), images.repeat(2, 1, 1, 1), labels.repeat(2) * 0)
+    assert found.total == 0 and found.log10 == -math.inf
+
+
 def test_layers_that_do_not_run_have_no_variance():
     torch.manual_seed(0)
     model = models.create("darts", layers=3, init_channels=4, auxiliary=True)

@@ -13,7 +13,7 @@ from autovul.vision import datasets, models
 from autovul.vision.tools import loss_contour
 from autovul.vision.tools.contour_measurement import ContourMeasurement
 from autovul.vision.tools.contour_pictures import draw_contours, draw_surfaces, layout, save_contours
-from autovul.vision.tools.loss_contour import axis, orthogonal_signs
+from autovul.vision.tools.loss_contour import axis, first_convolution, orthogonal_signs
 
 
 @pytest.fixture
@@ -105,6 +105,8 @@ def test_mistakes_are_named(net, data):
         loss_contour(net, images[:0], labels[:0])
     with pytest.raises(ValueError, match="labels must be int64"):
         loss_contour(net, images, labels[:3])
+    with pytest.raises(ValueError, match="labels must be class indices of at least 0, got -100"):
+        loss_contour(net, images, labels * 0 - 100)  # which PyTorch's cross entropy leaves out without a word
     with pytest.raises(ValueError, match="alphas and betas must have"):
         loss_contour(net, images, labels, alphas=())
     with pytest.raises(ValueError, match="parameter goes with parameter space, got 'weight' in input space"):
@@ -119,6 +121,48 @@ def test_mistakes_are_named(net, data):
         net[4].bias[0] = torch.inf
     with pytest.raises(NonFiniteOutput, match="the loss at α = -0.5, β = -0.5 is not finite"):
         loss_contour(net, images, labels)
+
+
+@pytest.mark.parametrize(
+    ("build", "name"),
+    [
+        (lambda: nn.Conv2d(3, 4, 3), "1.weight"),
+        (lambda: nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 4, 3)), "1.parametrizations.weight.original"),
+        (lambda: torch.jit.script(nn.Conv2d(3, 4, 3)), "1.weight"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_the_first_convolution_is_one(build, name):
+    class Shift(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mean = nn.Parameter(torch.zeros(1, 3, 1, 1))
+
+        def forward(self, x):
+            return x - self.mean
+
+    assert first_convolution(nn.Sequential(Shift(), build())) == name
+
+
+def test_weights_computed_from_others_are_not_moved():
+    model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3)), nn.Conv2d(4, 4, 1))
+    with pytest.raises(UserError, match="Sequential's first convolution is computed from others"):
+        first_convolution(model)
+
+
+def test_a_centre_beside_the_grid_is_looked_at_too(data):
+    class Hole(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1, 2, 1, 1))
+
+        def forward(self, x):
+            at_the_centre = not bool(self.weight.any())
+            return x.flatten(1)[:, :4] * (torch.nan if at_the_centre else 1.0)
+
+    images, labels = data
+    with pytest.raises(NonFiniteOutput, match="centre"):
+        loss_contour(Hole(), images, labels * 0, alphas=(0.5,), betas=(0.2,))
 
 
 def test_the_model_is_never_written_to(net, data):

@@ -27,6 +27,7 @@ from autovul.vision.attacks.retraining import Retraining, training_options
 from autovul.vision.datasets import ImageDataset
 from autovul.vision.datasets.splits import seeded_fraction
 from autovul.vision.marks import MarkOptions, Trigger, Watermark
+from autovul.vision.models.fresh import trainable_copy
 
 
 @dataclass
@@ -131,7 +132,7 @@ class BackdoorAttack(Attack, MarkOptions):
         described = self._described(dataset, setup.seed).to(scene.device)
         with environ.measure(scene.device) as cost:
             before = scene.judge(model, described, self.target_class)
-            victim = copy.deepcopy(model).requires_grad_()
+            victim = trainable_copy(model)
             trigger = self.make_trigger(scene, described)
             trigger, history = self._plant(scene, victim, trigger)
             if history.status == "ok":

@@ -59,11 +59,14 @@ def measure(
 
     Raises:
         NonFiniteOutput: The model gives NaN.
-        UserError: Every validation image is of the target class.
+        UserError: No validation image is of another class than the target.
     """
     device = device_of(model)
     trigger = trigger.to(device)
     labels = dataset.valid.labels.cpu()
+    others = labels != target
+    if not bool(others.any()):
+        raise UserError(f"{dataset.name}: no validation image is of another class than the target, {target}")
     places = trigger.draw_places(len(labels), generator_of(seed, PLACE_STREAM))
     logits: tuple[list[Tensor], list[Tensor]] = ([], [])
     sums: list[list[Tensor]] = [[], []]
@@ -76,9 +79,6 @@ def measure(
                 logits[kind].append(output)
                 sums[kind].append(activations.double().sum(0))
     clean, triggered = (require_finite(torch.cat(parts)).cpu() for parts in logits)
-    others = labels != target
-    if not bool(others.any()):
-        raise UserError(f"{dataset.name}: every validation image is of the target class {target}")
     hit = triggered.argmax(1) == target
     confidence = triggered.softmax(1)[hit & others, target]
     return Measurement(

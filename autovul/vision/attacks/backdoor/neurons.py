@@ -56,14 +56,14 @@ class Neurons:
             self._handles = [self._listened.register_forward_hook(lambda module, inputs, output: self._hear(output))]
         else:
             self._handles = [
-                linear.register_forward_pre_hook(lambda module, inputs: self._hear(inputs[0]))
+                linear.register_forward_hook(lambda module, inputs, output: self._hear(inputs[0], output))
                 for linear in self._linear
             ]
         return self
 
-    def _hear(self, activations: Any) -> None:
+    def _hear(self, activations: Any, given: Any = None) -> None:
         # A copy: what follows a layer, such as an activation, may overwrite its output in place.
-        self._heard.append(activations.clone() if isinstance(activations, Tensor) else activations)
+        self._heard.append((activations.clone() if isinstance(activations, Tensor) else activations, given))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -86,9 +86,12 @@ class Neurons:
         """
         self._heard = []
         output = self.model(images)
-        heard: Any = self._heard[-1] if self._heard else None
+        logits = output[0] if isinstance(output, tuple) else output
+        heard: Any = self._heard[-1][0] if self._heard else None
+        # An auxiliary head is linear too, and may run last.
+        heard = next((activations for activations, given in self._heard if given is logits), heard)
         if self._listened is None and not self._linear:
-            heard = output[0] if isinstance(output, tuple) else output
+            heard = logits
         if not isinstance(heard, Tensor) or heard.ndim < 2 or len(heard) != len(images):
             raise UsageError(f"preprocess_layer: {self.layer!r} gives no activations for each image")
         return output, heard.flatten(2).mean(2) if heard.ndim > 2 else heard

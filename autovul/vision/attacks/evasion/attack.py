@@ -15,7 +15,7 @@ from autovul.base.metrics import NonFiniteOutput, require_finite
 from autovul.base.options import OptionError, option
 from autovul.base.progress import Progress
 from autovul.base.result import Result
-from autovul.vision.attacks.base import Attack, Setup, describe, device_of, require_images, untouched
+from autovul.vision.attacks.base import Attack, Setup, describe, device_of, require_classes, require_images, untouched
 from autovul.vision.attacks.evasion.perturbation import Perturbation
 from autovul.vision.attacks.evasion.tally import Tally
 from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
@@ -84,16 +84,14 @@ class EvasionAttack(Attack):
 
     def _attack(self, model: nn.Module, images: Tensor, target: Tensor, generator: torch.Generator) -> Perturbation:
         require_images(images)
-        if target.dtype != torch.int64 or target.shape != images.shape[:1]:
-            kind = f"{target.dtype} of shape {tuple(target.shape)}"
-            raise ValueError(f"target must be int64 of shape ({len(images)},), got {kind}")
-        if len(images) and int(target.min()) < 0:
-            raise ValueError(f"target must be class indices of at least 0, got {int(target.min())}")
+        require_classes(target, len(images), "target")
+        if not len(images):
+            return Perturbation.begin(images, self.iteration)
         images = images.detach()
         with untouched(model), torch.enable_grad():
             outcome = self._perturb(model, images, target, generator)
         if bool(outcome.broken):
-            raise NonFiniteOutput("the model's gradients are not finite: the network has diverged")
+            raise NonFiniteOutput("the model's gradients or logits are not finite: the network has diverged")
         return outcome
 
     def _met(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -117,7 +115,7 @@ class EvasionAttack(Attack):
             return torch.full((len(logits),), self.target_class, dtype=torch.int64, device=logits.device)
         if not -classes < self.target_idx < classes:
             raise OptionError(f"target_idx must be from {1 - classes} to {classes - 1}, got {self.target_idx}")
-        return logits.argsort(dim=1, descending=True)[:, self.target_idx]
+        return logits.argsort(dim=1, descending=True, stable=True)[:, self.target_idx]  # of equal ones, as argmax
 
     def run(self, model: nn.Module, dataset: ImageDataset, setup: Setup = Setup()) -> Result:
         """Attack ``test_num`` correctly classified images of the 30 % split, in random order.
@@ -186,7 +184,7 @@ class EvasionAttack(Attack):
             order = order[split.labels[order] != self.target_class]
         kept: list[tuple[Tensor, Tensor, Tensor]] = []
         found, device = 0, device_of(model)
-        for index in order.split(batch_size):
+        for index in order.split(batch_size) if len(order) else ():
             if found >= self.test_num:
                 break
             pixels, labels = split.pixels(index), split.labels[index]

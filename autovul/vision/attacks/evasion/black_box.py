@@ -144,7 +144,7 @@ def _ask(loss: Loss, points: Tensor) -> Tensor:
     count, device = points.shape[1], points.device
     index = torch.arange(count, device=device).repeat(len(points))
     size = min(QUERY_BATCH, CPU_BATCH) if device.type == "cpu" else QUERY_BATCH
-    return torch.cat([*in_parts(loss, (points.flatten(0, 1), index), size, device)]).view(-1, count)
+    return torch.cat([*in_parts(loss, (points.flatten(0, 1), index), size, device)]).view(-1, count).to(points.dtype)
 
 
 ESTIMATORS: dict[str, Callable[..., Tensor]] = {"nes": nes, "sgd": sgd, "hess": hess, "zoo": zoo}

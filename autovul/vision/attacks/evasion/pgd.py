@@ -117,7 +117,7 @@ class PGD(EvasionAttack):
             active = active[going]
             gradient = self._gradient(model, images, logits, going, target[active], generator, result.passes)
             result.broken |= ~gradient.isfinite().all()
-            direction = gradient.sign() if self.norm == "inf" else gradient / _norms(gradient).clamp_min(1e-30)
+            direction = gradient.sign() if self.norm == "inf" else _unit(gradient)
             images = self._project(images.detach()[going] - self.pgd_alpha * direction, clean[active])
         result.images[active] = images
         # With a stop condition the last step is judged too, and tries are compared by their final loss.
@@ -170,8 +170,10 @@ class PGD(EvasionAttack):
 
     def _judge(self, model: nn.Module, result: Perturbation, active: Tensor, target: Tensor) -> None:
         logits = self._query(model, result.images[active], result.passes)
+        self._check_target(target, logits)
+        result.broken |= ~logits.isfinite().all()
         result.record(active, logits)
-        result.loss[active] = self._loss(logits, target)
+        result.loss[active] = self._loss(logits, target).to(result.loss.dtype)
         if self.stop_threshold is not None:
             result.iterations[active[self._met(logits, target)]] = self.iteration
 
@@ -196,6 +198,13 @@ class PGD(EvasionAttack):
         direction = torch.randn(images.shape, **options)
         radius = torch.rand((len(images), 1, 1, 1), **options) ** (1 / images[0].numel())
         return direction / _norms(direction) * radius * self.pgd_eps
+
+
+def _unit(batch: Tensor) -> Tensor:
+    """Each image's tensor at length 1, or 0; scaled first, since the squares of small gradients are 0."""
+    largest = batch.abs().amax((1, 2, 3), keepdim=True)
+    scaled = batch / largest.clamp_min(torch.finfo(batch.dtype).tiny)
+    return scaled / _norms(scaled).clamp_min(1.0)
 
 
 def _norms(batch: Tensor) -> Tensor:

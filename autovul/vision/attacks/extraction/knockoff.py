@@ -29,7 +29,8 @@ from autovul.vision.attacks.extraction.transfer_set import TransferSet
 from autovul.vision.attacks.retraining import Retraining
 from autovul.vision.attacks.victim import Victim, questioned
 from autovul.vision.datasets import ImageBatches
-from autovul.vision.models.fresh import fresh
+from autovul.vision.models.fresh import fresh, thawed
+from autovul.vision.models.own import OwnModel
 
 if TYPE_CHECKING:
     from autovul.vision.datasets import ImageDataset
@@ -263,8 +264,10 @@ class Knockoff(Attack):
                 thief = fresh(model)
             else:
                 thief = models.relative(model, self.tmodel or "darts", self.tmodel_arch, dataset)
+                if isinstance(thief, OwnModel):
+                    thief.fresh()  # refuses one that comes out the same each time, trained perhaps
         # A victim may be frozen, and a copy of its architecture then is too.
-        return thief.requires_grad_(True)
+        return thawed(thief)
 
     def _retraining(self, dataset: ImageDataset, setup: Setup) -> Retraining:
         return Retraining(self, dataset, replace(setup, seed=thief_seed(setup.seed)))

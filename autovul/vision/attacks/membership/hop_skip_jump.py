@@ -167,7 +167,7 @@ class _Search:
         """Move each point towards its image as far as it keeps its class, by bisection."""
         index = self.going.nonzero().squeeze(1)
         far = self.points[index]
-        low, high = torch.zeros(len(index), device=far.device), torch.ones(len(index), device=far.device)
+        low, high = far.new_zeros(len(index)), far.new_ones(len(index))
         for _ in range(math.ceil(-math.log2(self.precision))):
             self._affordable(self.going, 1)
             place = self.going[index].nonzero().squeeze(1)
@@ -187,7 +187,7 @@ class _Search:
         asked = (current + _spread(radius, 5) * noise).clamp_(0, 1)
         noise = (asked - current) / _spread(radius, 5).clamp_min(1e-12)
         other = self._is_other(asked.flatten(0, 1), index.repeat_interleave(evaluations))
-        sign = 2.0 * other.view(len(index), evaluations) - 1
+        sign = 2 * other.view(len(index), evaluations).to(noise.dtype) - 1
         mean = sign.mean(1, keepdim=True)
         # Where all answers are alike there is nothing to centre, and the mean direction keeps the answers' sign.
         weight = torch.where(mean.abs() == 1, sign, sign - mean)
@@ -228,7 +228,8 @@ class _Search:
 
     def _draw(self, kind: Callable[..., Tensor], index: Tensor, size: tuple[int, ...]) -> Tensor:
         shape, device = (*size, *self.images.shape[1:]), self.images.device
-        draws = [kind(shape, generator=self.generators[i], device=device) for i in index.tolist()]
+        dtype = self.images.dtype
+        draws = [kind(shape, generator=self.generators[i], device=device, dtype=dtype) for i in index.tolist()]
         return torch.stack(draws)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -21,6 +20,7 @@ from autovul.vision.attacks.base import Attack, Setup, describe, device_of, regi
 from autovul.vision.attacks.retraining import augmentation, clean_accuracy, training_options
 from autovul.vision.datasets import ImageBatches, ImageDataset
 from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
+from autovul.vision.models.fresh import trainable_copy
 
 
 class BatchesWithCopies:
@@ -114,7 +114,7 @@ class PoisonBasic(Attack):
             show.start(len(inputs.labels), done=0)
             for number in range(len(inputs.labels)):
                 image, target = inputs.images[number].to(device), int(inputs.targets[number])
-                poisoned = copy.deepcopy(model).requires_grad_()
+                poisoned = trainable_copy(model)
                 batches = BatchesWithCopies(clean, image, target, self.poison_percent)
                 trainer = Trainer(
                     training,
@@ -175,7 +175,7 @@ class PoisonBasic(Attack):
         with untouched(model), torch.no_grad():
             for chosen in order.split(setup.valid_batch):
                 logits.append(require_finite(model(split.pixels(chosen).to(device))).cpu())
-        ranked = torch.cat(logits).argsort(dim=1, descending=True)
+        ranked = torch.cat(logits).argsort(dim=1, descending=True, stable=True)
         right = (ranked[:, 0] == split.labels[order]).nonzero().squeeze(1)
         exact = "test_num" in self.model_fields_set
         try:

@@ -17,6 +17,7 @@ from autovul.base.options import OptionError, option
 from autovul.base.result import Metric, Result
 from autovul.base.training.evaluation import Batches
 from autovul.base.training.history import History
+from autovul.base.training.random_state import preserved_random_state
 from autovul.vision.attacks.base import Attack, Setup, describe, device_of, registry
 from autovul.vision.attacks.poisoning.labels import FreshlyPoisonedBatches, LabelPoison
 from autovul.vision.attacks.retraining import Retraining
@@ -60,8 +61,8 @@ class PoisonRandom(Attack):
     train_mode: Literal["batch", "dataset"] = option(
         "batch", "Draw wrong labels anew in every batch, or once for the whole run."
     )
-    export_poisoned: Path | None = option(
-        None, "Write the poisoned data set to this .npz file (train_mode dataset, one fraction above 0)."
+    export_poisoned: str | None = option(
+        None, "Write the poisoned data set to this .npz file (train_mode dataset, one fraction above 0).", min_length=1
     )
 
     @field_validator("poison_percent")
@@ -112,16 +113,17 @@ class PoisonRandom(Attack):
         with environ.measure(device, "training") as cost:
             for fraction, poison in poisons.items():
                 stem = f"poisoned_{_percent(fraction)}"
-                environ.seed_everything(setup.seed)
-                network = fresh(model).to(device)
+                with preserved_random_state(device):
+                    environ.seed_everything(setup.seed)
+                    network = fresh(model).to(device)
                 batches = self._batches(poison, work, device)
                 histories[fraction] = work.fit(network, batches, stem, identity=self._identity(fraction))
                 files.update(self._save(network, histories[fraction], poison, work, stem))
         for fraction in histories:
             work.finish(f"poisoned_{_percent(fraction)}")
         if self.export_poisoned is not None:
-            max(poisons.values(), key=lambda poison: poison.fraction).export(dataset, self.export_poisoned)
-            files["poisoned data set"] = str(self.export_poisoned)
+            max(poisons.values(), key=lambda poison: poison.fraction).export(dataset, Path(self.export_poisoned))
+            files["poisoned data set"] = self.export_poisoned
         lost = [fraction for fraction, history in histories.items() if history.status != "ok"]
         return Result(
             experiment=self.experiment,
