@@ -146,7 +146,7 @@ def test_the_default_number_takes_what_there_is_and_an_explicit_one_insists():
     assert result.counts["members"] == result.counts["non_members"] == 30
     with pytest.raises(UserError, match="sample_num: 50 training images wanted, 30 there"):
         attack(sample_num=50).run(Brightness(), data(count=30))
-    with pytest.raises(UserError, match="sample_num: 50 training images wanted, 9 there"):
+    with pytest.raises(UserError, match="sample_num: 50 training images wanted .and at least 10 needed., 9 there"):
         attacks.create("membership", confidence_filter="none").run(Brightness(), data(count=9))
 
 

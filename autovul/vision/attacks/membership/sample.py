@@ -106,5 +106,6 @@ class SampleRule:
 
     def _count(self, available: int, what: str) -> int:
         if available < self._needed:
-            raise UserError(f"sample_num: {self.number} {what} wanted, {available} there")
+            least = "" if self._needed == self.number else f" (and at least {self._needed} needed)"
+            raise UserError(f"sample_num: {self.number} {what} wanted{least}, {available} there")
         return min(self.number, available)
