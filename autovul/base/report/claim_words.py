@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -188,7 +189,10 @@ def scale_of(result: Result) -> str:
     if not alike:
         return " --scale YOURS.yaml"
     scale = "" if alike[0].name == "paper" else f" --scale {alike[0].name}"
-    return scale if alike[0].dataset == result.dataset else f"{scale} -d {result.dataset}"
+    if alike[0].dataset == result.dataset:
+        return scale
+    plain = re.fullmatch(r"[\w.][\w.-]*", result.dataset)  # what a shell, and a page's code, take as it stands
+    return f"{scale} -d {result.dataset if plain else 'YOURS'}"
 
 
 def command(experiment: Experiment, scale: str) -> str:
