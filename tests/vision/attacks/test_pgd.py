@@ -299,10 +299,10 @@ def test_an_l2_step_has_its_length_however_small_the_gradient(factor, inner_imag
     class Saturated(nn.Module):
         def forward(self, x):
             score = factor + 1e-3 * x.mean((1, 2, 3))
-            return torch.stack([score, torch.zeros_like(score)], 1)
+            return torch.stack([torch.zeros_like(score), -score], 1)
 
-    attack = attacks.create("pgd", norm="2", pgd_alpha=0.1, pgd_eps=3, iteration=1, stop_threshold=None)
-    adversarial, _ = attack.perturb(Saturated(), inner_images, classes(*[1] * 6))
+    options = {"norm": "2", "pgd_alpha": 0.1, "pgd_eps": 3, "iteration": 1, "stop_threshold": None, "target_idx": 0}
+    adversarial, _ = attacks.create("pgd", **options).perturb(Saturated(), inner_images, classes(*[0] * 6))
     assert (adversarial - inner_images).flatten(1).norm(dim=1) == pytest.approx([0.1] * 6, rel=1e-3)
 
 
