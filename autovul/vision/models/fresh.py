@@ -73,7 +73,9 @@ def is_derived(module: nn.Module) -> bool:
     """Whether the weight is computed from several others (weight_norm, spectral_norm), so that it cannot be drawn."""
     if any(isinstance(hook, WeightNorm | SpectralNorm) for hook in module._forward_pre_hooks.values()):
         return True
-    chains = module.parametrizations.values() if parametrize.is_parametrized(module) else ()  # type: ignore[operator]
+    if not parametrize.is_parametrized(module):
+        return False
+    chains = cast(nn.ModuleDict, module.parametrizations).values()
     return any(not hasattr(chain, "original") for chain in chains)
 
 

@@ -200,7 +200,7 @@ def _check_logits(network: nn.Module, spec: str, num_classes: int, data_shape: D
     try:
         if any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers())):
             with torch.no_grad():
-                network(images)
+                network.eval()(images)
         with probing(network), torch.no_grad():
             logits = network(images)
     except Exception as error:

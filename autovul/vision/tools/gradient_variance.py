@@ -107,7 +107,7 @@ def gradient_variance(
     if not moments:
         raise ValueError("the model has no parameters, so that there is no gradient")
     norms: list[Tensor] = []
-    with untouched(model), torch.enable_grad():
+    with untouched(model):
         if method == "auto":
             chosen = per_sample.choose(model, images, labels, trusted=isinstance(model, ComposedModel))
         else:

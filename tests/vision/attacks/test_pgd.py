@@ -303,7 +303,7 @@ def test_an_l2_step_has_its_length_however_small_the_gradient(factor, inner_imag
 
     options = {"norm": "2", "pgd_alpha": 0.1, "pgd_eps": 3, "iteration": 1, "stop_threshold": None, "target_idx": 0}
     adversarial, _ = attacks.create("pgd", **options).perturb(Saturated(), inner_images, classes(*[0] * 6))
-    assert (adversarial - inner_images).flatten(1).norm(dim=1) == pytest.approx([0.1] * 6, rel=1e-3)
+    assert (adversarial - inner_images).flatten(1).norm(dim=1) == pytest.approx([0.1] * 6, rel=1e-4)
 
 
 def test_the_class_to_leave_is_the_predicted_one_among_equal_logits():
@@ -326,7 +326,8 @@ def test_logits_may_have_another_type_than_images(options, images):
 
     found, _ = attack.perturb(Wider(), images, target)
     assert found.dtype == torch.float32
-    assert float((found - expected).abs().max()) <= EPS * (2 if options else 1e-3)
+    differs = (found - expected).abs() > 1e-6
+    assert float(differs.float().mean()) < 0.01  # a sign may turn where a gradient is nothing but rounding
 
 
 def test_no_images_give_no_images():

@@ -82,6 +82,13 @@ def test_more_images_than_there_are_is_an_error_only_when_asked_for(digits):
         GradientMeasurement(sample_num=512).run(tiny(), digits)
 
 
+def test_a_method_that_does_not_fit_is_told_in_one_line(digits):
+    model = tiny()
+    model.features.own = torch.nn.Parameter(torch.ones(()))
+    with pytest.raises(UserError, match="grad_var: method 'layers' does not fit the network"):
+        GradientMeasurement(sample_num=4, per_sample="layers").run(model, digits)
+
+
 def test_the_given_model_stays_as_it_is(digits):
     model = tiny()
     before = {key: value.clone() for key, value in model.state_dict().items()}

@@ -88,7 +88,7 @@ class EvasionAttack(Attack):
         if not len(images):
             return Perturbation.begin(images, self.iteration)
         images = images.detach()
-        with untouched(model), torch.enable_grad():
+        with untouched(model):
             outcome = self._perturb(model, images, target, generator)
         if bool(outcome.broken):
             raise NonFiniteOutput("the model's gradients or logits are not finite: the network has diverged")
