@@ -8,6 +8,7 @@ from typing import Any
 
 from autovul.base.checkpoint import digest, load_state
 from autovul.base.cli import Settings
+from autovul.base.groups import GROUPS
 from autovul.base.options import OptionError
 from autovul.base.registry import UnknownName
 from autovul.base.settings.known_options import KnownOptions
@@ -16,7 +17,7 @@ from autovul.vision import commands, datasets, models
 from autovul.vision.datasets import DataOptions
 from autovul.vision.models.factory import STRUCTURE
 from autovul.vision.models.own import find, is_own, source_sha256
-from autovul.vision.models.registry import GROUPS, networks
+from autovul.vision.models.registry import networks
 from autovul.vision.models.weights import as_loaded, model_path
 from autovul.vision.utils.model_archs.darts.genotypes import VARIANTS
 
@@ -46,7 +47,8 @@ class Planning:
                 try:
                     found[networks.canonical(name)] = networks.get(name).group
                 except UnknownName as error:
-                    raise UnknownName(f"{error}; a group is one of {', '.join(GROUPS[:-1])}") from None
+                    groups = ", ".join(group for group in GROUPS if group != "yours")
+                    raise UnknownName(f"{error}; a group is one of {groups}") from None
         return [*found.items()]
 
     def takes(self, network: str, option: str) -> bool:

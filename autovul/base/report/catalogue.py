@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from autovul.base.groups import GROUPS
+
 
 @dataclass(frozen=True)
 class MetricInfo:
@@ -108,8 +110,6 @@ METRICS = {
     "log10_gradient_variance": MetricInfo("log10 of the gradient variance"),
     "gradient_variance": MetricInfo("Gradient variance"),
 }
-
-GROUPS = {"manual": "Manual", "nas": "NAS", "mitigated": "Mitigated", "yours": "Yours"}
 
 COMPARISONS = (("nas", "manual"), ("mitigated", "nas"), ("yours", "manual"), ("yours", "nas"))
 

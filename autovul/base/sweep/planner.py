@@ -11,10 +11,10 @@ from typing import Any
 
 from autovul.base.errors import UsageError, nearest
 from autovul.base.experiments import Experiment
+from autovul.base.groups import GROUPS
 from autovul.base.sweep.plan import FIRST_SEED, Catalogue, Run, Wish
 from autovul.base.sweep.subject import Subject
 
-GROUPS = ("manual", "nas", "mitigated", "yours")
 PUBLISHED = "validate"  # what takes the place of a training where weights are given
 
 Options = Mapping[str, Any]
@@ -250,10 +250,10 @@ def _cells(grid: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
 def _alternating(networks: set[tuple[str, str]], allowed: Sequence[tuple[str, str]] | None) -> list[tuple[str, str]]:
     """Networks of the groups in turns, evenly: 7 manual and 10 searched ones end together."""
     ordered = [each for each in allowed if each in networks] if allowed else sorted(networks)
-    by_group = {group: [each for each in ordered if each[1] == group] for group in GROUPS}
+    by_group = [[each for each in ordered if each[1] == group] for group in GROUPS]
     ranked = [
-        ((index + 1) / len(members), GROUPS.index(group), each)
-        for group, members in by_group.items()
+        ((index + 1) / len(members), rank, each)
+        for rank, members in enumerate(by_group)
         for index, each in enumerate(members)
     ]
     return [each for *_, each in sorted(ranked, key=lambda item: item[:2])]

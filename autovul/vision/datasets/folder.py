@@ -16,7 +16,7 @@ from autovul.vision.datasets.options import DataOptions
 from autovul.vision.datasets.splits import stratified_split
 from autovul.vision.utils.eight_bits import eight_bits
 
-ENDINGS = {".png", ".jpg", ".jpeg"}
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
 VALID_NAMES = ("valid", "val", "test")
 
 
@@ -24,9 +24,9 @@ def build(options: DataOptions, seed: int) -> ImageDataset:
     """Read ``train/{class}/*.png`` and ``valid/{class}/*.png`` (or ``val``, ``test``), or ``{class}/*.png`` alone.
 
     A single level of class folders is split 80 to 20 in every class, seeded. Files are taken in the order of their
-    names; .png, .jpg and .jpeg count, everything else is passed over. An image is turned as its EXIF says, made RGB of
-    eight bits, scaled so that its shorter side is ``image_size``, and cropped to the centre square. Mean and standard
-    deviation are those of the training images.
+    names; those that end as in `ENDINGS` count, everything else is passed over. An image is turned as its EXIF says,
+    made RGB of eight bits, scaled so that its shorter side is ``image_size``, and cropped to the centre square. Mean
+    and standard deviation are those of the training images.
 
     Args:
         options: ``image_size``, ``num_workers`` (threads) and where the files lie.
@@ -74,7 +74,7 @@ def _files(parent: Path, class_names: Iterable[str]) -> list[tuple[Path, int]]:
             continue
         files = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.name[0] != ".")
         if not files:
-            raise DamagedData(f"{folder}: no image ({', '.join(sorted(ENDINGS))})")
+            raise DamagedData(f"{folder}: no image ({', '.join(ENDINGS)})")
         found.extend((path, label) for path in files)
     return found
 

@@ -10,11 +10,10 @@ from typing import Any
 
 from torch import nn
 
+from autovul.base.groups import GROUPS
 from autovul.base.registry import Registry
 
 DataShape = tuple[int, int, int]
-
-GROUPS = ("manual", "nas", "mitigated", "yours")
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def register(
     Args:
         name: Canonical name.
         aliases: Other names.
-        group: Which group results count it in, one of `GROUPS`.
+        group: Which group results count it in, one of `autovul.base.groups.GROUPS`.
         family: What error messages call networks of this kind, in the plural.
     """
     if group not in GROUPS:

@@ -18,8 +18,8 @@ def eight_bits(picture: Image) -> Image:
     """
     from PIL import Image
 
-    # Some versions of Pillow read a PNG of 16-bit grey as mode I.
-    if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PNG"):
+    # Pillow reads 16-bit grey of a PGM, and in some versions of a PNG, as mode I.
+    if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format in ("PNG", "PPM")):
         return Image.fromarray((np.asarray(picture, dtype=np.float64) / 257).round().astype(np.uint8))
     if picture.mode in ("I", "F"):
         raise ValueError(f"pixels are 32-bit numbers (mode {picture.mode}): save it with 8 or 16 bits")

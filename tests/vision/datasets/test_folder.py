@@ -127,7 +127,7 @@ def test_other_files_are_passed_over(pictures: Path) -> None:
 
 def test_what_is_missing_is_named(pictures: Path, tmp_path: Path) -> None:
     (pictures / "empty").mkdir()
-    with pytest.raises(DamagedData, match=r"empty: no image \(\.jpeg, \.jpg, \.png\)"):
+    with pytest.raises(DamagedData, match=r"empty: no image \(\.png, \.jpg, .*\.tiff\)"):
         read(pictures)
     paint(pictures / "empty" / "0.png", 0)
     with pytest.raises(DamagedData, match="empty has 1 image; a split needs 2"):
@@ -154,13 +154,24 @@ def test_a_class_known_to_validation_alone_is_refused(tmp_path: Path) -> None:
         read(root)
 
 
-def test_grey_of_16_bits_is_scaled_and_not_cut_off(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["png", "webp", "bmp", "ppm", "tif", "TIFF"])
+def test_every_lossless_format_gives_the_same_pixels(pictures: Path, tmp_path: Path, ending: str) -> None:
+    other = tmp_path / "other" / "image" / "pets"
+    for path in sorted(pictures.glob("*/*.png")):
+        copy = other / path.parent.name / f"{path.stem}.{ending}"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(path).save(copy, **({"lossless": True, "exact": True} if ending == "webp" else {}))
+    assert read(other).sha256 == read(pictures).sha256
+
+
+@pytest.mark.parametrize("ending", ["png", "pgm", "tif"])
+def test_grey_of_16_bits_is_scaled_and_not_cut_off(tmp_path: Path, ending: str) -> None:
     root = tmp_path / "image" / "pets"
     ramp = np.linspace(0, 65535, 32 * 32).reshape(32, 32).astype(np.uint16)
     for name in ("a", "b"):
         for i in range(2):
             (root / name).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(ramp).save(root / name / f"{i}.png")
+            Image.fromarray(ramp).save(root / name / f"{i}.{ending}")
     image = read(root).train.images[0]
     assert torch.equal(image[0], torch.from_numpy((ramp / 257).round()).to(torch.uint8))
     assert torch.equal(image[0], image[2])
