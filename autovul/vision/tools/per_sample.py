@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -82,14 +83,27 @@ def by_layers(model: nn.Module, images: Tensor, labels: Tensor) -> BatchGradient
 
 
 def by_vmap(model: nn.Module, images: Tensor, labels: Tensor) -> BatchGradients:
-    """`torch.func.vmap` over the gradient of one image; for any network without data-dependent control flow."""
+    """`torch.func.vmap` over the gradient of one image; for any network without data-dependent control flow.
+
+    Raises:
+        Unsupported: The network's course depends on its data.
+    """
     parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
 
     def loss(parameters: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
         logits = torch.func.functional_call(model, parameters, (image[None],))
         return F.cross_entropy(logits, label[None])
 
-    gradients = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))(parameters, images.detach(), labels)
+    over_images = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))
+    try:
+        with warnings.catch_warnings():
+            # An operator without a batching rule runs image by image, which nobody who reads a figure can help.
+            warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
+            gradients = over_images(parameters, images.detach(), labels)
+    except RuntimeError as error:
+        if "data-dependent control flow" not in str(error):
+            raise
+        raise Unsupported("what it does depends on its data") from None
     return BatchGradients([("", Plain({name: gradient.flatten(1) for name, gradient in gradients.items()}))])
 
 

@@ -246,6 +246,20 @@ def test_a_method_that_does_not_fit_is_refused(small_batch, build):
         gradient_variance(build(), *small_batch, method="layers")
 
 
+def test_vmap_is_refused_where_the_data_decides_the_course(small_batch):
+    with pytest.raises(ValueError, match="method 'vmap' does not fit the network: what it does depends on its data"):
+        gradient_variance(Branching(), *small_batch, method="vmap")
+
+
+def test_an_operator_that_vmap_runs_image_by_image_gives_no_warning(small_batch, recwarn):
+    class Renormed(Token):
+        def forward(self, x):
+            return super().forward(x.renorm(2, 1, 1.0))  # vmap has no batching rule for it
+
+    assert gradient_variance(Renormed(), *small_batch).method == "vmap"
+    assert not recwarn.list
+
+
 class Holder(nn.Sequential):
     """A module with a parameter of its own beside its layers."""
 
