@@ -11,6 +11,7 @@ from autovul.base.experiments import load_experiments
 from autovul.base.report import build
 from autovul.base.result import read_results
 from autovul.vision import commands
+from autovul.vision.models.registry import by_group
 
 DEFAULT = Path("./data/result")
 
@@ -22,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     experiments = load_experiments(options.experiments)
     usual = [DEFAULT] if DEFAULT.exists() else []  # before the first run there is nothing, and a page that says so
     results, refused = read_results([Path(path) for path in options.results] or usual)
-    report = build(results, refused, experiments)
+    report = build(results, refused, experiments, by_group())
     folder = Path(options.output_dir)
     forms = {
         "report.html": report.html(),

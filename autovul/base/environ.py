@@ -50,6 +50,8 @@ class EnvironmentOptions(Options):
         device = choose_device(self.device)
         seed_everything(self.seed)
         torch.backends.cudnn.benchmark = self.benchmark
+        # PyTorch lets convolutions round to TF32's ten bits by default, and a record would still say fp32.
+        torch.backends.cudnn.allow_tf32 = False
         if self.deterministic:
             # cuBLAS reads this when it starts, and refuses deterministic mode without it.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-GROUPS = {"manual": "Manual", "nas": "NAS", "mitigated": "Mitigated", "yours": "Yours"}
+GROUPS = {"manual": "Manual", "nas": "NAS", "mitigated": "Mitigated", "variant": "Variants", "yours": "Yours"}
 """Names, as in a record, and titles for readers."""

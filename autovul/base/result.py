@@ -72,7 +72,7 @@ class Result:
         experiment: What kind of run: "train", "validate", "adv_attack", …
         dataset: The data set's name.
         model: The network's canonical name with its suffix.
-        group: "manual", "nas", "mitigated" or "yours".
+        group: A key of `autovul.base.groups.GROUPS`.
         seed: The seed of the run.
         metrics: The figures by name.
         status: "ok"; "diverged" where the loss or the logits were not finite; "failed".

@@ -17,9 +17,8 @@ from autovul.vision import commands, datasets, models
 from autovul.vision.datasets import DataOptions
 from autovul.vision.models.factory import STRUCTURE
 from autovul.vision.models.own import find, is_own, source_sha256
-from autovul.vision.models.registry import networks
+from autovul.vision.models.registry import by_group, networks
 from autovul.vision.models.weights import as_loaded, model_path
-from autovul.vision.utils.model_archs.darts.genotypes import VARIANTS
 
 
 class Planning:
@@ -39,7 +38,7 @@ class Planning:
         found: dict[str, str] = {}
         for name in names:
             if name in GROUPS:
-                found.update({each: name for each in networks.list() if _is_of_the_paper(each, name)})
+                found.update(dict.fromkeys(by_group()[name], name))
             elif is_own(name):
                 find(name)  # a slip in the name is told before anything runs
                 found[name] = "yours"
@@ -108,10 +107,6 @@ class Planning:
             return None
         options: Any = settings.model
         return model_path(options.model_dir, subject.dataset, subject.model, options.suffix)
-
-
-def _is_of_the_paper(name: str, group: str) -> bool:
-    return networks.get(name).group == group and name not in VARIANTS
 
 
 def _canonical(name: str) -> str:

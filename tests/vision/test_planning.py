@@ -201,6 +201,7 @@ def test_own_networks_join_what_compares_groups(workspace, monkeypatch):
 def test_aliases_and_groups_name_networks():
     assert Planning().networks(["bit_comp"]) == [("bit-m-r50x1_comp", "manual")]
     assert {name for name, _ in Planning().networks(["mitigated", "drnas"])} == MITIGATED | {"drnas"}
+    assert len(Planning().networks(["nas"])) == 10 and ("darts_v1", "variant") in Planning().networks(["variant"])
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,7 @@ class Experiment(Options):
         after: Experiments of which the run of the same network and seed comes first.
         options: What makes it this experiment; a scale cannot change it.
         schedule: What a scale may change: how long, how many, how fast.
+        named: Options that a claim's heading names with their values, because nothing fixes them.
         grid: Options with several values, each combination a run.
         claims: By name.
     """
@@ -97,6 +98,7 @@ class Experiment(Options):
     after: tuple[Name, ...] = option((), "What runs first.")
     options: dict[str, Value] = option({}, "What makes it this experiment.")
     schedule: dict[str, Value] = option({}, "What a scale may change.")
+    named: tuple[Name, ...] = option((), "Options that a claim's heading names.")
     grid: dict[str, Values] = option({}, "Options with several values.")
     claims: dict[str, Claim] = option({}, "Claims by name.")
 

@@ -55,5 +55,7 @@ class Scale(Options):
 
     def network_options(self, name: str, group: str) -> dict[str, Scalar]:
         """The options of a network; one of the user's own takes none but those under its name."""
-        of_group = {"manual": self.manual, "nas": self.cells, "mitigated": self.cells}.get(group, {})
+        of_group = {"manual": self.manual, "nas": self.cells, "mitigated": self.cells, "variant": self.cells}.get(
+            group, {}
+        )
         return {**of_group, **self.by_network.get(name, {})}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from autovul.base.experiments import Experiment, load_experiments
@@ -64,6 +65,7 @@ def build(
     results: Sequence[Result],
     refused: Sequence[tuple[Path, str]] = (),
     experiments: Mapping[str, Experiment] | None = None,
+    groups: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Report:
     """Make a report from records.
 
@@ -71,6 +73,7 @@ def build(
         results: Valid records, of any experiments.
         refused: Files that hold no valid record, with the reason, to be named in the report.
         experiments: The definitions whose claims are judged; by default those of the package.
+        groups: The networks that each group has, so that the report can tell which of a claim's were not measured.
     """
     definitions = load_experiments() if experiments is None else experiments
-    return Report(tuple(results), tuple(refused), tuple(make_sections(results)), definitions)
+    return Report(tuple(results), tuple(refused), tuple(make_sections(results)), definitions, groups)

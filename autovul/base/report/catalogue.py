@@ -15,11 +15,13 @@ class MetricInfo:
         title: Its name for readers.
         easier: What a larger value means for an attacker: 1 easier, -1 harder, 0 neither.
         rate: Whether it is a share of ``count`` images, so that an interval over images can be given.
+        chance: What guessing gives, where an attacker may turn a score below it round; else None.
     """
 
     title: str
     easier: int = 0
     rate: bool = False
+    chance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,11 @@ METRICS = {
     "agreement": MetricInfo("Agreement", easier=1, rate=True),
     "thief_accuracy": MetricInfo("Thief's accuracy", rate=True),
     "victim_accuracy": MetricInfo("Victim's accuracy", rate=True),
-    "boundary_auc": MetricInfo("AUC, boundary distance", easier=1),
-    "boundary_auc_mirrored": MetricInfo("AUC as published", easier=1),
-    "confidence_auc": MetricInfo("AUC, confidence", easier=1),
-    "entropy_auc": MetricInfo("AUC, entropy", easier=1),
-    "loss_auc": MetricInfo("AUC, loss", easier=1),
+    "boundary_auc": MetricInfo("AUC, boundary distance", easier=1, chance=0.5),
+    "boundary_auc_mirrored": MetricInfo("AUC as published", easier=1, chance=0.5),
+    "confidence_auc": MetricInfo("AUC, confidence", easier=1, chance=0.5),
+    "entropy_auc": MetricInfo("AUC, entropy", easier=1, chance=0.5),
+    "loss_auc": MetricInfo("AUC, loss", easier=1, chance=0.5),
     "log10_gradient_variance": MetricInfo("log10 of the gradient variance"),
     "gradient_variance": MetricInfo("Gradient variance"),
 }

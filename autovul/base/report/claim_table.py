@@ -62,7 +62,7 @@ def _claim(finding: Finding) -> dict[str, object]:
         "tolerance": claim.tolerance,
         "seeds_needed": finding.seeds_needed,
         "inside": len(finding.inside) if claim.range else None,
-        "note": claim_words.unmeasured(finding),
+        "note": claim_words.reasons(finding),
     }
 
 

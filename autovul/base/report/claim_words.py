@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from autovul.base.report.contents import Contents
 
 NO_VERDICT = "no verdict"
-GROUP_WORDS = {"manual": "manual", "nas": "NAS", "mitigated": "mitigated", "yours": "yours"}
+GROUP_WORDS = {"manual": "manual", "nas": "NAS", "mitigated": "mitigated", "variant": "variants", "yours": "yours"}
 
 
 def side(names: Sequence[str]) -> str:
@@ -76,7 +76,12 @@ def label(finding: Finding) -> str:
         return f"{inside} of {networks} inside" if networks else NO_VERDICT
     if finding.claim.expected is None:
         return "shown, not judged"
-    return verdict_text(finding.verdict)
+    return verdict_text(finding.verdict) + (f" ({_share(finding)})" if any(finding.absent) else "")
+
+
+def _share(finding: Finding) -> str:
+    wanted = sum(map(len, finding.wanted))
+    return f"{wanted - sum(map(len, finding.absent))} of {wanted} networks"
 
 
 def tone(finding: Finding) -> str:
@@ -100,30 +105,41 @@ def sentences(finding: Finding) -> list[str]:
     )
     size = wording.with_unit(difference.estimate, shown, signed=True)
     found = [f"{metric}: {first}, {second}; the difference is {size}."]
-    found.append(_these_networks(finding, difference, shown))
-    found.append(_in_general(difference, shown))
-    return [line for line in found if line]
+    if turned := wording.below_chance(
+        reading.metric, [reading.mean(reading.first) or 0, reading.mean(reading.second) or 0]
+    ):
+        found.append(turned)
+    return [*found, _these_networks(finding, difference, shown), _in_general(finding, difference, shown)]
 
 
 def _these_networks(finding: Finding, difference: Difference, shown: str) -> str:
     interval, repeats = difference.these_networks, finding.reading.seeds
     if interval is None:
         return (
-            "These networks: one seed a network, so that how much of the difference is chance is not known and no"
-            f" verdict is possible. {run_this(finding)}"
+            "These networks: a side has one seed a network, so that how much of the difference is chance is not known"
+            f" and no verdict is possible. {run_this(finding)}"
         )
     seeds = f"{repeats[0]} to {repeats[1]} seeds" if repeats[0] != repeats[1] else f"{repeats[0]} seeds"
     text = f"These networks ({seeds} each): 95 % interval {wording.interval_text(interval, shown, signed=True)}"
     if finding.claim.expected is None:
         return f"{text}. The paper gives no number, so nothing is judged."
     if finding.confounds:
-        how = (
-            f"{name} {'/'.join(left)} against {'/'.join(right)}" for name, (left, right) in finding.confounds.items()
-        )
-        return f"{text}. No verdict: the sides ran under different conditions, {wording.listed(how, 8)}."
-    if finding.verdict and finding.verdict.direction == "undecided":
+        return f"{text}. {_conditions(finding)}"
+    if finding.verdict is None:
+        return f"{text}. No verdict: all seeds gave the same values, so that nothing tells what chance does."
+    if finding.verdict.direction == "undecided":
         return f"{text}: it holds 0, so the direction is undecided. {more_seeds(finding)}"
     return f"{text}: {verdict_text(finding.verdict)} ({expectation(finding)} expected)."
+
+
+def _conditions(finding: Finding) -> str:
+    how = (f"{name} {'/'.join(left)} against {'/'.join(right)}" for name, (left, right) in finding.confounds.items())
+    return f"No verdict: the sides ran under different conditions, {wording.listed(how, 8)}."
+
+
+def reasons(finding: Finding) -> str:
+    """Why there is no verdict, where conditions are the reason, and `notices`."""
+    return " ".join(filter(None, [_conditions(finding) if finding.confounds else "", notices(finding)]))
 
 
 def more_seeds(finding: Finding) -> str:
@@ -138,16 +154,16 @@ def more_seeds(finding: Finding) -> str:
     )
 
 
-def _in_general(difference: Difference, shown: str) -> str:
+def _in_general(finding: Finding, difference: Difference, shown: str) -> str:
     interval, permutation = difference.architectures, difference.permutation
     against = f"{difference.networks[0]} against {difference.networks[1]} networks"
     if interval is None or permutation is None:
         return f"Architectures in general ({against}): with one network on a side nothing can be said."
     clear = (interval.low > 0 or interval.high < 0) and permutation.p_value <= 0.05
+    found = "the sides differ by more than their networks do" if clear else "undecided"
     return (
         f"Architectures in general ({against}): 95 % interval {wording.interval_text(interval, shown, signed=True)},"
-        f" {wording.p_phrase(permutation.p_value)}:"
-        f" {'the sides differ by more than their networks do' if clear else 'undecided'}."
+        f" {wording.p_phrase(permutation.p_value)}{'' if finding.confounds else f': {found}'}."
     )
 
 
@@ -201,12 +217,29 @@ def command(experiment: Experiment, scale: str) -> str:
     return f"autovul reproduce {name}{scale} --seeds 3"
 
 
-def unmeasured(finding: Finding) -> str:
-    """The networks that are in no mean, with the reason; empty where all were measured."""
-    if not finding.unmeasured:
-        return ""
-    parts = [f"{network.label} ({why})" for network, why in finding.unmeasured]
-    return f"In no mean: {wording.listed(parts, 8)}."
+def notices(finding: Finding) -> str:
+    """What is not in the claim's means, and in what the networks in them are unlike; empty where there is nothing."""
+    reading, found = finding.reading, []
+    if any(finding.absent):
+        shares = [
+            f"{len(wanted) - len(absent)} of {len(wanted)} {side(names)}"
+            for names, wanted, absent in zip(
+                (finding.claim.first, finding.claim.second), finding.wanted, finding.absent, strict=True
+            )
+            if wanted
+        ]
+        lacking = wording.listed([name for side in finding.absent for name in side], 8)
+        found.append(f"Measured: {wording.listed(shares)}. Without a value: {lacking}.")
+    if finding.unmeasured:
+        parts = [f"{network.label} ({why})" for network, why in finding.unmeasured]
+        found.append(f"In no mean: {wording.listed(parts, 8)}.")
+    if troubled := [f"{n.label} ({wording.status_text(n)})" for n in reading.networks if n.troubles]:
+        found.append(f"Some seeds are in no mean: {wording.listed(troubled, 8)}.")
+    if mixed := finding.mixed:
+        found.append(
+            f"Not all networks ran under the same conditions ({wording.listed(mixed, 8)}): the section says which."
+        )
+    return " ".join(found)
 
 
 def survival(controlled: Controlled, finding: Finding) -> str:

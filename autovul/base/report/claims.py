@@ -8,15 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any
 
 from autovul.base.experiments import Claim, Experiment
 from autovul.base.experiments.definition import LARGEST, SMALLEST
 from autovul.base.report import catalogue
 from autovul.base.report.sections import Network, Section
-from autovul.base.report.sorting import network_name
+from autovul.base.report.sorting import network_name, option_text
 from autovul.base.result import Result
-from autovul.base.statistics import Difference, Verdict, compare_groups, seeds_needed, verdict
+from autovul.base.statistics import BySeed, Difference, Verdict, compare_groups, seeds_needed, verdict
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,9 @@ class Reading:
         return compare_groups(first, second) if first and second else None
 
     @property
-    def sides(self) -> tuple[list[list[float]], list[list[float]]]:
-        """Each side's networks' values, one a seed."""
-        first, second = ([network.values(self.metric) for network in side] for side in (self.first, self.second))
+    def sides(self) -> tuple[Sequence[BySeed], Sequence[BySeed]]:
+        """Each side's networks' values by seed."""
+        first, second = ([network.by_seed(self.metric) for network in side] for side in (self.first, self.second))
         return first, second
 
     def mean(self, side: Sequence[Network]) -> float | None:
@@ -80,6 +81,7 @@ class Finding:
         reading: Its metric.
         siblings: The section and its sisters, which differ from it in the experiment's grid only.
         unmeasured: Networks of the claim without a value, with the reason.
+        wanted: The networks of the paper that the claim is about, by its two sides; empty where they are not known.
     """
 
     number: int
@@ -91,6 +93,7 @@ class Finding:
     reading: Reading
     siblings: Sequence[Section]
     unmeasured: tuple[tuple[Network, str], ...]
+    wanted: tuple[Sequence[str], Sequence[str]]
 
     @property
     def anchor(self) -> str:
@@ -102,11 +105,17 @@ class Finding:
         known = set(self.where)
         data = self.section.conditions[1 if self.section.algorithm else 0 :]
         rest = [part for part in data if part.partition(" ")[0] not in known]
-        return [*rest, *(f"{name} {value}" for name, value in self.where.items())]
+        grid = [f"{name} {value}" for name, value in self.where.items()]
+        return [*rest, *(self._named(name) for name in self.experiment.named if name not in known), *grid]
+
+    def _named(self, name: str) -> str:
+        runs = (run.result for network in self.reading.networks for run in network.good)
+        values = dict.fromkeys(option_text(result.options[name]) for result in runs if name in result.options)
+        return f"{name} {'/'.join(values) or 'not recorded'}"
 
     @cached_property
     def verdict(self) -> Verdict | None:
-        """By the interval for these networks; None where it is not known, or nothing is expected."""
+        """By the interval for these networks; None where it is not known or has no width, or nothing is expected."""
         difference = self.reading.difference
         if difference is None or difference.these_networks is None or self.claim.expected is None or self.confounds:
             return None
@@ -114,14 +123,26 @@ class Finding:
 
     @cached_property
     def confounds(self) -> dict[str, tuple[list[str], list[str]]]:
-        """Options of which the two sides have no value in common, with each side's values; their size aside."""
-        first, second = ({network.name for network in side} for side in (self.reading.first, self.reading.second))
-        found = {}
-        for name, holders in self.section.differing.items():
-            left, right = ([v for v, who in holders.items() if side & set(who)] for side in (first, second))
-            if left and right and not set(left) & set(right) and name not in catalogue.STRUCTURE:
-                found[name] = (left, right)
-        return found
+        """As `Section.confounds`, of the two sides."""
+        return self.section.confounds(self.reading.first, self.reading.second)
+
+    @property
+    def mixed(self) -> list[str]:
+        """Options that are not the same for all networks in the means and yet no `confounds`; their size aside."""
+        names = {network.name for network in (*self.reading.first, *self.reading.second)}
+        several = (
+            option
+            for option, holders in self.section.differing.items()
+            if sum(bool(names & set(who)) for who in holders.values()) > 1 and option not in catalogue.STRUCTURE
+        )
+        return [option for option in several if option not in self.confounds]
+
+    @property
+    def absent(self) -> tuple[list[str], list[str]]:
+        """The networks of each side that have no value."""
+        there = {name for network in (*self.reading.first, *self.reading.second) for name in names_of(network)}
+        first, second = ([name for name in side if name not in there] for side in self.wanted)
+        return first, second
 
     @cached_property
     def seeds_needed(self) -> int | None:
@@ -137,7 +158,11 @@ class Finding:
         return [network for network in self.reading.first if low <= (network.mean(metric) or 0.0) <= high]
 
 
-def find(sections: Sequence[Section], experiments: Mapping[str, Experiment]) -> list[Finding]:
+def find(
+    sections: Sequence[Section],
+    experiments: Mapping[str, Experiment],
+    groups: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> list[Finding]:
     """Judge every claim on every set of comparable runs that belongs to its experiment.
 
     A section belongs to an experiment if its runs' command is the experiment's and every option of the experiment's
@@ -147,6 +172,7 @@ def find(sections: Sequence[Section], experiments: Mapping[str, Experiment]) -> 
     Args:
         sections: All there are.
         experiments: By name, in the order of the report.
+        groups: The paper's networks by group.
     """
     findings: list[Finding] = []
     for experiment in experiments.values():
@@ -154,20 +180,32 @@ def find(sections: Sequence[Section], experiments: Mapping[str, Experiment]) -> 
             for name, claim in experiment.claims.items():
                 where = resolve(claim.where, siblings)
                 for section in siblings:
-                    found = _judge(len(findings) + 1, name, experiment, claim, section, where, siblings)
+                    wanted = _members(claim.first, groups), _members(claim.second, groups)
+                    found = _judge(len(findings) + 1, name, experiment, claim, section, where, siblings, wanted)
                     if found is not None:
                         findings.append(found)
     return findings
+
+
+def _members(side: Sequence[str], groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """The networks of a claim's side, its groups resolved; none where the groups are not known."""
+    return [member for name in side for member in groups.get(name, (name,) if groups else ())]
 
 
 def families(sections: Sequence[Section], experiment: Experiment) -> list[list[Section]]:
     """The experiment's sections, those together that differ in its grid only."""
     found: dict[tuple[Any, ...], list[Section]] = defaultdict(list)
     for section in sections:
-        if section.experiment == experiment.command and matching(section, experiment.options):
+        if _is_of(section, experiment) and matching(section, experiment.options):
             rest = tuple(item for item in sorted(section.setting.items()) if item[0] not in experiment.grid)
-            found[section.algorithm, section.dataset, section.data_sha256, rest].append(section)
+            key = section.experiment, section.algorithm, section.dataset, section.data_sha256, rest
+            found[key].append(section)
     return list(found.values())
+
+
+def _is_of(section: Section, experiment: Experiment) -> bool:
+    """Whether the section's command is the experiment's; given weights are validated in place of a training."""
+    return section.experiment == experiment.command or (section.experiment, experiment.command) == ("validate", "train")
 
 
 def resolve(where: Mapping[str, Any], siblings: Sequence[Section]) -> dict[str, Any]:
@@ -242,6 +280,7 @@ def _judge(
     section: Section,
     where: Mapping[str, Any],
     siblings: Sequence[Section],
+    wanted: tuple[Sequence[str], Sequence[str]],
 ) -> Finding | None:
     """The claim on one section, or None where the section has no network of it."""
     networks = [
@@ -253,7 +292,7 @@ def _judge(
         return None
     reading = read(networks, claim, claim.metric)
     unmeasured = tuple((n, _why(n, claim.metric)) for n in networks if not n.values(claim.metric))
-    return Finding(number, name, experiment, claim, section, where, reading, siblings, unmeasured)
+    return Finding(number, name, experiment, claim, section, where, reading, siblings, unmeasured, wanted)
 
 
 def _why(network: Network, metric: str) -> str:

@@ -28,6 +28,7 @@ def render(contents: Contents) -> str:
         lines += _wrapped(f"Refused: {path}: {reason}")
     for _, text in contents.lost:
         lines += _wrapped(f"In no mean: {text}")
+    lines += ["", *_wrapped(wording.NOT_CORRECTED)] if contents.findings else []
     for finding in contents.findings:
         lines += _claim(finding, contents.controls[finding.number])
     if contents.results and (missing := claim_words.open_claims(contents)):
@@ -44,7 +45,7 @@ def _claim(finding: Finding, controls: Sequence[Controlled]) -> list[str]:
     lines = ["", title, "-" * len(title), *_wrapped(f"The paper says that {finding.claim.says}.")]
     for sentence in claim_words.sentences(finding):
         lines += _wrapped(sentence, "  ")
-    for note in filter(None, [claim_words.unmeasured(finding)]):
+    for note in filter(None, [claim_words.notices(finding)]):
         lines += _wrapped(note, "Note: ")
     for table in (text_tables.claim_networks(finding), text_tables.controls(finding, controls).without("Note")):
         lines += ["", *_set(table)] if table.rows else []

@@ -28,12 +28,14 @@ class Contents:
         refused: Files that hold none, with the reason.
         sections: One for each experiment, algorithm, set of data and setting.
         experiments: The definitions, by name.
+        groups: The networks that each group has; empty where that is not known.
     """
 
     results: tuple[Result, ...]
     refused: tuple[tuple[Path, str], ...]
     sections: tuple[Section, ...]
     experiments: Mapping[str, Experiment]
+    groups: Mapping[str, Sequence[str]]
 
     @cached_property
     def totals(self) -> Totals:
@@ -48,7 +50,7 @@ class Contents:
     @cached_property
     def findings(self) -> list[Finding]:
         """Every claim on every set of comparable runs that belongs to it."""
-        return claims.find(self.sections, self.experiments)
+        return claims.find(self.sections, self.experiments, self.groups)
 
     @cached_property
     def controls(self) -> dict[int, Sequence[Controlled]]:

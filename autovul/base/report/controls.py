@@ -6,15 +6,17 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal
+from typing import Any, Literal
 
 from autovul.base.experiments import Control
+from autovul.base.experiments.definition import LARGEST, SMALLEST
 from autovul.base.report import catalogue, wording
 from autovul.base.report.claims import Finding, Reading, matching, read, resolve
 from autovul.base.report.sections import Network, Run, Section
 from autovul.base.report.sorting import network_name, size_marks, weights_suffix
 from autovul.base.result import Result
-from autovul.base.statistics import Difference, Interval, Verdict, adjusted_difference, overlap, verdict
+from autovul.base.statistics import Difference, Interval, Verdict, adjusted_difference, separable, verdict
+from autovul.base.statistics.association import LEAST_FOR_A_LINE
 
 CLEAN_ACCURACY, SIZE, TRAINING = "equal clean accuracy", "equal size", "training repeated"
 Survival = Literal["yes", "no", "undecided", "not known"]
@@ -32,6 +34,9 @@ class Controlled:
         expected: The claimed difference with the sign that it has under the control; None where nothing is claimed.
         tolerance: Half the expected band's width; None where the band belongs to another metric.
         note: What a reader must know, or why there is no difference.
+        in_general: Whether it is judged by the interval in general. A line through networks is known no better than
+            they lie on it, which the one for these networks leaves out.
+        judged: Whether it may be judged at all.
     """
 
     name: str
@@ -41,15 +46,19 @@ class Controlled:
     expected: float | None
     tolerance: float | None
     note: str = ""
+    in_general: bool = False
+    judged: bool = True
 
     @property
     def interval(self) -> Interval | None:
-        """The interval for these networks."""
-        return self.difference.these_networks if self.difference else None
+        """The interval that it is judged by."""
+        if self.difference is None:
+            return None
+        return self.difference.architectures if self.in_general else self.difference.these_networks
 
     @property
     def verdict(self) -> Verdict | None:
-        if self.interval is None or self.expected is None:
+        if self.interval is None or self.expected is None or not self.judged:
             return None
         return verdict(self.interval, self.expected, self.tolerance)
 
@@ -129,12 +138,28 @@ def _own(finding: Finding, name: str, control: Control) -> Controlled:
         values = ", ".join(f"{grid} {value}" for grid, value in where.items())
         title = f"{catalogue.metric_info(metric).title} ({metric})"
         note = f"No records of both sides have {title}{f' under {values}' if values else ''}."
-    elif len(reading.networks) < len(finding.reading.networks):
-        note = f"Only {wording.plural(len(reading.networks), 'network')} of {len(finding.reading.networks)}."
-    elif control.reversed:
-        note = "It falls where the claim's metric rises, so the claimed sign turns."
+    else:
+        note = " ".join(filter(None, [_of_other_networks(reading, finding.reading), _resolved(control, where)]))
+        if control.reversed:
+            note += " It falls where the claim's metric rises, so the claimed sign turns."
     tolerance = None if is_other else claim.tolerance
-    return Controlled(name, metric, reading.unit, reading.difference, expected, tolerance, note)
+    judged = not finding.confounds
+    return Controlled(name, metric, reading.unit, reading.difference, expected, tolerance, note.strip(), judged=judged)
+
+
+def _of_other_networks(reading: Reading, claimed: Reading) -> str:
+    """That a control was read on other networks than the claim; else nothing."""
+    here, there = ({(n.group, n.name, n.marks) for n in (*each.first, *each.second)} for each in (reading, claimed))
+    if here == there:
+        return ""
+    return (
+        f"Of {wording.plural(len(here), 'network')}, the claim of {len(there)}; {len(here & there)} of them the same."
+    )
+
+
+def _resolved(control: Control, where: Mapping[str, Any]) -> str:
+    """What ``largest`` and ``smallest`` came to."""
+    return " ".join(f"{name} {where[name]}." for name, value in control.where.items() if value in (LARGEST, SMALLEST))
 
 
 def _equal_accuracy(finding: Finding, accuracies: Accuracies) -> Controlled:
@@ -192,18 +217,21 @@ def _adjusted(
 ) -> Controlled:
     """The claim's difference with a covariate held equal, or why that cannot be had."""
     claim, metric = finding.claim, finding.claim.metric
-    first, second = ([network.values(metric) for network, _ in side] for side in known)
+    first, second = ([network.by_seed(metric) for network, _ in side] for side in known)
     covariate = [x for _, x in known[0]], [x for _, x in known[1]]
     difference = adjusted_difference(first, second, covariate)
     note = f"The {what} is {' against '.join(f'{show(min(side))} to {show(max(side))}' for side in covariate)}"
-    if not overlap(*covariate):
-        note = f"Inseparable. {note}: no networks of the two sides are alike in it.{advice}"
+    if not separable(*covariate):
+        note = f"Inseparable. {note}: fewer than two networks of a side are like the other's in it.{advice}"
+    elif len(first) + len(second) < LEAST_FOR_A_LINE:
+        note += f": {LEAST_FOR_A_LINE} networks are the fewest that a line is drawn through."
     else:
         note += "." if difference else ": it does not vary within the sides."
     if (left_out := len((*finding.reading.first, *finding.reading.second)) - len(first) - len(second)) > 0:
         note += f" {wording.plural(left_out, 'network')} of which it is not known left out."
     unit = finding.reading.unit
-    return Controlled(name, metric, unit, difference, claim.expected, claim.tolerance, note)
+    judged = not finding.confounds
+    return Controlled(name, metric, unit, difference, claim.expected, claim.tolerance, note, True, judged)
 
 
 def _empty(finding: Finding, name: str, note: str) -> Controlled:
@@ -211,12 +239,12 @@ def _empty(finding: Finding, name: str, note: str) -> Controlled:
 
 
 def weights_note(networks: Sequence[Network]) -> str:
-    """That training does not vary, where the seeds of networks share their weights; else nothing."""
-    fixed = [network for network in networks if network.weights_are_fixed]
-    if not fixed:
+    """That training does not vary, where seeds of networks share weights; else nothing."""
+    shared = [network for network in networks if network.weights_are_shared]
+    if not shared:
         return ""
     repeated = sum(len(network.good) > 1 for network in networks)
-    who = "all networks" if len(fixed) == repeated else wording.listed(network.label for network in fixed)
+    who = "all networks" if len(shared) == repeated else wording.listed(network.label for network in shared)
     return (
-        f"The seeds share their weights ({who}): training does not vary, the intervals hold the attack's chance only."
+        f"Seeds share weights ({who}): between them training does not vary, and the intervals are the narrower for it."
     )

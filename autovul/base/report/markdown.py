@@ -28,7 +28,7 @@ def render(contents: Contents) -> str:
         lines += ["", "Runs that diverged or failed and are in no mean:", ""]
         lines += [f"- {escaped(text)}" for _, text in contents.lost]
     if contents.findings:
-        lines += ["", "## The paper's claims", "", *_set(text_tables.claims(contents))]
+        lines += ["", "## The paper's claims", "", wording.NOT_CORRECTED, "", *_set(text_tables.claims(contents))]
     for finding in contents.findings:
         lines += _claim(finding, contents.controls[finding.number])
     if contents.results and (missing := claim_words.open_claims(contents)):
@@ -43,7 +43,7 @@ def _claim(finding: Finding, controls: Sequence[Controlled]) -> list[str]:
     lines = ["", f"### {escaped(finding.name)}: {claim_words.label(finding)}", ""]
     lines += [f"The paper says that {escaped(finding.claim.says)}. On {escaped(', '.join(finding.conditions))}.", ""]
     lines += [f"- {_kept_code(sentence)}" for sentence in claim_words.sentences(finding)]
-    if note := claim_words.unmeasured(finding):
+    if note := claim_words.notices(finding):
         lines += [f"- {escaped(note)}"]
     tables = text_tables.claim_networks(finding), text_tables.controls(finding, controls)
     return lines + [line for table in tables if table.rows for line in ("", *_set(table))]

@@ -66,9 +66,7 @@ class Relation:
         count = wording.plural(len(self.points), "network")
         if self.correlation is None:
             return f"{count} that do not differ in one of the two: no correlation."
-        found = (
-            f"Rank correlation {correlation_text(self.correlation)} over {count}: {self._finding(self.correlation)}."
-        )
+        found = f"Rank correlation {correlation_text(self.correlation)} over {count}: {self._finding}."
         parts = [
             f"{catalogue.group_title(group)} {correlation_text(interval)}" for group, interval in self.within.items()
         ]
@@ -78,11 +76,19 @@ class Relation:
             f"{found} {wording.plural(self.missing, 'network lacks', 'networks lack')} it." if self.missing else found
         )
 
-    @staticmethod
-    def _finding(interval: Interval) -> str:
-        if interval.low > 0:
-            return "the two rise together"
-        return "one falls as the other rises" if interval.high < 0 else "undecided"
+    @property
+    def _finding(self) -> str:
+        """By what is left within the groups, since a difference of the groups alone makes a correlation over both."""
+        if len({point.network.group for point in self.points}) == 1:
+            return _in_words(self.correlation)
+        words = {_in_words(interval) for interval in self.within.values()}
+        return words.pop() + " within groups" if len(words) == 1 else "undecided within groups"
+
+
+def _in_words(interval: Interval | None) -> str:
+    if interval is None or interval.low <= 0 <= interval.high:
+        return "undecided"
+    return "the two rise together" if interval.low > 0 else "one falls as the other rises"
 
 
 def correlation_text(interval: Interval) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean
@@ -61,20 +61,23 @@ class Network:
         return {status: statuses.count(status) for status in ("diverged", "failed") if status in statuses}
 
     @property
-    def weights_are_fixed(self) -> bool:
-        """Whether its seeds share their weights, so that training does not vary; a training makes its own."""
+    def weights_are_shared(self) -> bool:
+        """Whether seeds share weights, so that training does not vary between them; a training makes its own."""
         hashes = {run.result.weights_sha256 for run in self.good}
-        several = len(self.good) > 1 and self.runs[0].result.experiment != "train"
-        return several and len(hashes) == 1 and "" not in hashes
+        return self.runs[0].result.experiment != "train" and len(hashes) < len(self.good) and "" not in hashes
 
     @property
     def facts(self) -> Mapping[str, Any]:
         return next((run.result.facts for run in self.runs if run.result.facts), {})
 
-    def values(self, metric: str) -> list[float]:
+    def by_seed(self, metric: str) -> dict[int, float]:
         """The metric's values, one for each run that counts and measured it."""
-        found = (run.result.metrics.get(metric) for run in self.good)
-        return [entry.value for entry in found if entry is not None and entry.value is not None]
+        found = ((run.result.seed, run.result.metrics.get(metric)) for run in self.good)
+        return {seed: entry.value for seed, entry in found if entry is not None and entry.value is not None}
+
+    def values(self, metric: str) -> list[float]:
+        """The same without the seeds."""
+        return [*self.by_seed(metric).values()]
 
     def mean(self, metric: str) -> float | None:
         values = self.values(metric)
@@ -110,6 +113,7 @@ class Comparison:
     means: tuple[float, float]
     difference: Difference
     least_seeds: int  # the fewest values a network has
+    confounded: bool  # the two groups ran under different conditions
 
 
 @dataclass(frozen=True)
@@ -197,10 +201,27 @@ class Section:
         return next((entry for entry in found if entry.metric == self.main), None)
 
     def _compare(self, metric: str, first: str, second: str) -> Comparison | None:
-        values_1 = [network.values(metric) for network in self.members(first, metric)]
-        values_2 = [network.values(metric) for network in self.members(second, metric)]
+        values_1 = [network.by_seed(metric) for network in self.members(first, metric)]
+        values_2 = [network.by_seed(metric) for network in self.members(second, metric)]
         if not (values_1 and values_2):
             return None
-        means = (fmean(map(fmean, values_1)), fmean(map(fmean, values_2)))
+        means = [fmean(fmean(values.values()) for values in group) for group in (values_1, values_2)]
         seeds = min(len(values) for values in values_1 + values_2)
-        return Comparison(metric, first, second, means, compare_groups(values_1, values_2), seeds)
+        difference = compare_groups(values_1, values_2)
+        apart = self.confounds(self.members(first, metric), self.members(second, metric))
+        return Comparison(metric, first, second, (means[0], means[1]), difference, seeds, bool(apart))
+
+    def confounds(self, first: Iterable[Network], second: Iterable[Network]) -> dict[str, tuple[list[str], list[str]]]:
+        """Options of which two sides have not the same value most often, with each side's values; their size aside."""
+        names = [{network.name for network in side} for side in (first, second)]
+        found = {}
+        for option, holders in self.differing.items():
+            left, right = ({v: len(side & set(who)) for v, who in holders.items() if side & set(who)} for side in names)
+            if left and right and not _usual(left) & _usual(right) and option not in catalogue.STRUCTURE:
+                found[option] = ([*left], [*right])
+        return found
+
+
+def _usual(counts: Mapping[str, int]) -> set[str]:
+    """The values that most networks have."""
+    return {value for value, count in counts.items() if count == max(counts.values())}

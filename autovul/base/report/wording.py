@@ -19,6 +19,10 @@ EMPTY = (
     "Make results first, then run `autovul report` again; for example `autovul train --dataset digits --epoch 2`,"
     " then `autovul adv_attack --dataset digits --pretrain`."
 )
+NOT_CORRECTED = (
+    "Every interval stands for itself: nothing is corrected for the number of claims and controls, and of twenty"
+    " comparisons without any difference one is expected to leave 0 out."
+)
 GROUP_MEANINGS = {
     "manual": "networks that people designed (manual)",
     "nas": "networks that a search designed (NAS)",
@@ -66,8 +70,16 @@ def interval_text(interval: Interval | None, unit: str, signed: bool = False) ->
     if not any("e" in text for text in texts) and all(ends):
         decimals = min(len(text.partition(".")[2]) for text in texts)
         even = [_with_sign(f"{abs(end):.{decimals}f}", end, signed) for end in ends]
-        texts = even if all(text.strip(f"{MINUS}+0.") for text in even) else texts
-    return " to ".join(texts)
+        texts = even if not any(map(_is_zero, even)) else texts
+    # An end that is not 0 must not read as 0: a verdict hangs on which side of it the end lies.
+    exact = [_with_sign(f"{abs(end):.1g}", end, signed) for end in ends]
+    return " to ".join(
+        shown if end and _is_zero(text) else text for text, shown, end in zip(texts, exact, ends, strict=True)
+    )
+
+
+def _is_zero(text: str) -> bool:
+    return not text.strip(f"{MINUS}+0.")
 
 
 def value_text(network: Network, metric: str, unit: str) -> str:
@@ -170,10 +182,21 @@ def headline(comparison: Comparison, unit: str) -> str:
     if not size.strip("0."):
         return f"{metric.title}: {means}: no difference."
     points = " points" if unit == "%" else f" {unit}" if unit else ""
-    meaning = ""
-    if metric.easier:
+    meaning, turned = "", below_chance(comparison.metric, comparison.means)
+    if comparison.confounded:
+        meaning = ", under different conditions"
+    elif metric.easier and not turned:
         meaning = f", that is {'easier' if estimate * metric.easier > 0 else 'harder'} to attack"
-    return f"{metric.title}: {means}. {first} is {size}{points} {'higher' if estimate > 0 else 'lower'}{meaning}."
+    found = f"{metric.title}: {means}. {first} is {size}{points} {'higher' if estimate > 0 else 'lower'}{meaning}."
+    return f"{found} {turned}".rstrip()
+
+
+def below_chance(metric: str, means: Iterable[float]) -> str:
+    """That a larger value is not easier for an attacker where a score is worse than guessing; else nothing."""
+    chance = catalogue.metric_info(metric).chance
+    if chance is None or min(means) >= chance:
+        return ""
+    return f"An attacker turns a score below {chance:g} round, so that higher is not easier here."
 
 
 def caveats(comparison: Comparison, unit: str) -> list[str]:
@@ -251,9 +274,10 @@ def notes(section: Section) -> list[str]:
     if section.replaced:
         older = plural(section.replaced, "older record of the same run was", "older records of the same runs were")
         found.append(f"{older} left aside; the newest counts.")
-    if any(network.weights_are_fixed for network in section.networks):
+    if shared := [network.label for network in section.networks if network.weights_are_shared]:
+        who = "every network" if len(shared) == len(section.networks) else listed(shared)
         found.append(
-            "The seeds of a network share its weights: intervals over seeds hold the attack's chance, not training's."
+            f"Seeds of {who} share weights: intervals over them hold the attack's chance, and training's not fully."
         )
     versions = {str(result.environment.get("code_version")) for result in section.results} - {"None"}
     if len(versions) > 1:

@@ -6,9 +6,10 @@ Two questions about two groups of networks are told apart everywhere:
 * *architectures in general*: the networks are a sample, and each network's mean over its seeds is one observation.
 """
 
-from autovul.base.statistics.association import adjusted_difference, overlap, rank_correlation
+from autovul.base.statistics.association import adjusted_difference, rank_correlation, separable
 from autovul.base.statistics.groups import Difference, Permutation, compare_groups, permutation_test
 from autovul.base.statistics.intervals import (
+    BySeed,
     Interval,
     fixed_networks_interval,
     mean_interval,
@@ -18,6 +19,7 @@ from autovul.base.statistics.intervals import (
 from autovul.base.statistics.verdicts import Verdict, seeds_needed, verdict
 
 __all__ = [
+    "BySeed",
     "Difference",
     "Interval",
     "Permutation",
@@ -26,10 +28,10 @@ __all__ = [
     "compare_groups",
     "fixed_networks_interval",
     "mean_interval",
-    "overlap",
     "permutation_test",
     "rank_correlation",
     "seeds_needed",
+    "separable",
     "verdict",
     "welch_interval",
     "wilson_interval",

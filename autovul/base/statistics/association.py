@@ -9,9 +9,11 @@ from statistics import NormalDist, fmean
 import numpy as np
 
 from autovul.base.statistics.groups import Difference
-from autovul.base.statistics.intervals import Interval, difference_interval, t_interval, weighted_sum
+from autovul.base.statistics.intervals import BySeed, Interval, t_interval, weighted_interval
 
 LEAST_FOR_CORRELATION = 5
+LEAST_FOR_A_LINE = 6  # networks; with fewer, three degrees of freedom at the least are not left beside the line's
+LEAST_ALIKE = 2  # networks of a group within the other's range; a single one would carry the whole comparison
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float], level: float = 0.95) -> Interval | None:
@@ -55,49 +57,49 @@ def _ranks(values: Sequence[float]) -> np.ndarray:
     return ((last - counts + 1 + last) / 2)[places]
 
 
-def overlap(first: Sequence[float], second: Sequence[float]) -> bool:
-    """Whether the ranges of two groups' values overlap, so that networks alike in it can be compared at all."""
-    return max(min(first), min(second)) <= min(max(first), max(second))
+def separable(first: Sequence[float], second: Sequence[float]) -> bool:
+    """Whether two groups' networks can be compared at equal values: two of each lie in the range that both cover."""
+    low, high = max(min(first), min(second)), min(max(first), max(second))
+    return all(sum(low <= value <= high for value in values) >= LEAST_ALIKE for values in (first, second))
 
 
 def adjusted_difference(
-    first: Sequence[Sequence[float]],
-    second: Sequence[Sequence[float]],
+    first: Sequence[BySeed],
+    second: Sequence[BySeed],
     covariate: tuple[Sequence[float], Sequence[float]],
     level: float = 0.95,
 ) -> Difference | None:
     """The difference of two groups' means that is left with a covariate held equal: b in y = a + b·[first] + c·x.
 
     One observation a network, by least squares; the same slope c in both groups. The answer to the first question takes
-    networks and covariate as fixed: b is a weighted sum of the networks' means, with the variance of `weighted_sum` in
-    each group. The answer to the second is the regression's own interval, with n − 3 degrees of freedom.
+    networks and covariate as fixed and the line as right: b is a weighted sum of the networks' means, with the interval
+    of `weighted_interval`. The answer to the second is the regression's own interval, with n − 3 degrees of freedom,
+    which knows as well how far networks lie off the line.
 
     Args:
-        first, second: For each network its values, one a seed.
-        covariate: x of the first group's networks, and of the second's.
+        first, second: For each network its values by seed.
+        covariate: x of the first group's networks, and of the second's, without error.
         level: The confidence level, between 0 and 1.
 
     Returns:
-        None where x is the same within both groups, or the groups' ranges of x do not overlap: then b is extrapolated.
+        None where there are fewer than six networks, the groups are not `separable` by x (b would be extrapolated), or
+        x is the same within both groups.
 
     Source: the analysis of covariance, Fisher, Statistical Methods for Research Workers (1932), section 49.1.
     """
-    if not overlap(*covariate):
-        return None
     sizes = len(first), len(second)
+    if sum(sizes) < LEAST_FOR_A_LINE or not separable(*covariate):
+        return None
     x = np.concatenate([np.asarray(values, float) - fmean(values) for values in covariate])
-    if sum(sizes) < 3 or float(x @ x) <= 1e-12 * max(1.0, float(np.square(np.concatenate(covariate)).sum())):
+    if float(x @ x) <= 1e-12 * max(1.0, float(np.square(np.concatenate(covariate)).sum())):
         return None
     shift = fmean(covariate[0]) - fmean(covariate[1])
     base = np.concatenate([np.full(sizes[0], 1 / sizes[0]), np.full(sizes[1], -1 / sizes[1])])
     weights = base - shift * x / float(x @ x)
-    y = np.array([fmean(values) for values in (*first, *second)])
+    y = np.array([fmean(values.values()) for values in (*first, *second)])
     estimate, freedom = float(weights @ y), sum(sizes) - 3
-    parts = weighted_sum(first, weights[: sizes[0]].tolist()), weighted_sum(second, (-weights[sizes[0] :]).tolist())
-    these = difference_interval(parts[0], parts[1], level) if parts[0] and parts[1] else None
-    general = None
-    if freedom > 0 and min(sizes) > 1:
-        centred = np.concatenate([part - part.mean() for part in np.split(y, [sizes[0]])])
-        residual = centred - x * float(x @ centred) / float(x @ x)
-        general = t_interval(estimate, float(residual @ residual) / freedom * float(weights @ weights), freedom, level)
+    these = weighted_interval((first, weights[: sizes[0]].tolist()), (second, (-weights[sizes[0] :]).tolist()), level)
+    centred = np.concatenate([part - part.mean() for part in np.split(y, [sizes[0]])])
+    residual = centred - x * float(x @ centred) / float(x @ x)
+    general = t_interval(estimate, float(residual @ residual) / freedom * float(weights @ weights), freedom, level)
     return Difference(estimate, these, general, None, sizes)

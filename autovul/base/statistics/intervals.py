@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean
 
 import numpy as np
+
+BySeed = Mapping[int, float]
+"""A network's values, each with its seed."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval | No
     """
     if len(values) < 2:
         return None
-    mean, variance, freedom = _mean_of_sample(values)
-    return t_interval(mean, variance, freedom, level)
+    return t_interval(fmean(values), *_variance_of_mean(values), level)
 
 
 def wilson_interval(successes: float, trials: int, level: float = 0.95) -> Interval:
@@ -78,62 +80,122 @@ def welch_interval(first: Sequence[float], second: Sequence[float], level: float
     """
     if len(first) < 2 or len(second) < 2:
         return None
-    return difference_interval(_mean_of_sample(first), _mean_of_sample(second), level)
+    spreads = _variance_of_mean(first), _variance_of_mean(second)
+    variance = sum(variance for variance, _ in spreads)
+    return t_interval(fmean(first) - fmean(second), variance, joined_freedom(*spreads), level)
 
 
-def fixed_networks_interval(
-    first: Sequence[Sequence[float]], second: Sequence[Sequence[float]], level: float = 0.95
-) -> Interval | None:
+def fixed_networks_interval(first: Sequence[BySeed], second: Sequence[BySeed], level: float = 0.95) -> Interval | None:
     """The interval of the difference of two group means for these very networks: only seeds vary.
 
-    A group's mean is the mean of its k networks' means; its variance is s² / k² · Σ 1/nᵢ, with nᵢ the seeds of
-    network i and s² the variance between seeds, pooled over the group's networks. The two groups' degrees of freedom
-    are joined by Satterthwaite's rule.
+    A group's mean is the mean of its k networks' means. The interval is `weighted_interval`'s, with the weight 1 / k.
 
     Args:
-        first, second: For each network its values, one a seed. Runs must be independent; a part that all runs of a
-            seed share cancels in the difference, so that the interval is then too wide rather than too narrow.
+        first, second: For each network its values by seed.
         level: The confidence level, between 0 and 1.
 
     Returns:
         The interval, or None where a group has no network with two values.
     """
-    means = [_mean_of_fixed_networks(group) for group in (first, second)]
-    if means[0] is None or means[1] is None:
+    weights = [[1 / len(group)] * len(group) for group in (first, second)]
+    interval = weighted_interval((first, weights[0]), (second, weights[1]), level)
+    if interval is None:
         return None
-    return difference_interval(means[0], means[1], level)
+    centre = difference_of_means(first, second)  # without the rounding of the weights
+    return Interval(centre, centre - interval.margin, centre + interval.margin)
 
 
-_Mean = tuple[float, float, float]  # an estimate, its variance, and the degrees of freedom of that variance
+def difference_of_means(first: Sequence[BySeed], second: Sequence[BySeed]) -> float:
+    """Mean over the first group's networks minus mean over the second's, each network counting once."""
+    means = [fmean(fmean(values.values()) for values in group) for group in (first, second)]
+    return means[0] - means[1]
 
 
-def _mean_of_sample(values: Sequence[float]) -> _Mean:
-    sample = np.asarray(values, float)
-    return fmean(sample), _variance(sample) / len(sample), len(sample) - 1.0
+_Weighted = tuple[Sequence[BySeed], Sequence[float]]  # networks, and the weight of each one's mean
 
 
-def _mean_of_fixed_networks(networks: Sequence[Sequence[float]]) -> _Mean | None:
-    return weighted_sum(networks, [1 / len(networks)] * len(networks))
+def weighted_interval(first: _Weighted, second: _Weighted, level: float = 0.95) -> Interval | None:
+    """The interval of Σ wᵢ x̄ᵢ over one group of fixed networks minus the same over another; only seeds vary.
+
+    Two variances are known for each sum: `variance_by_network`, which takes all runs as independent, and
+    `variance_by_seed`, which holds whatever the runs of a seed share (images, the order of data), but has few degrees
+    of freedom. Each pair of them is joined by Satterthwaite's rule, and the wider of the two intervals is taken. A part
+    that both groups share in a seed cancels in the difference: the interval is then too wide rather than too narrow.
+
+    Returns:
+        The interval, or None where a group has no network with two values.
+    """
+    centre = math.fsum(
+        sign * weight * fmean(values.values())
+        for sign, group in ((1, first), (-1, second))
+        for values, weight in zip(*group, strict=True)
+    )
+    found = []
+    for variance in (variance_by_network, variance_by_seed):
+        known = [variance(*group) for group in (first, second)]
+        if known[0] is not None and known[1] is not None:
+            spread, freedom = known[0][0] + known[1][0], joined_freedom(known[0], known[1])
+            found.append(t_interval(centre, spread, freedom, level))
+    return max(found, key=lambda interval: interval.margin, default=None)
 
 
-def weighted_sum(networks: Sequence[Sequence[float]], weights: Sequence[float]) -> _Mean | None:
-    """Σ wᵢ x̄ᵢ over fixed networks, its variance s² Σ wᵢ² / nᵢ with s² pooled over them, and the degrees of freedom.
+def variance_by_network(networks: Sequence[BySeed], weights: Sequence[float]) -> tuple[float, float] | None:
+    """The variance of Σ wᵢ x̄ᵢ if all runs are independent, Σ wᵢ² sᵢ² / nᵢ, and its degrees of freedom.
+
+    Where every network has two values, each has its own sᵢ² and Satterthwaite's rule joins them; where some have one
+    value only, s² is pooled over the others, so that networks are taken to vary alike.
 
     Args:
-        networks: For each network its values, one a seed.
+        networks: For each network its values by seed.
         weights: One a network.
 
     Returns:
         None where no network has two values.
     """
-    samples = [np.asarray(values, float) for values in networks]
-    freedom = sum(len(sample) - 1 for sample in samples)
-    if freedom < 1:
+    samples = [np.array([*values.values()], float) for values in networks]
+    freedoms = [len(sample) - 1 for sample in samples]
+    if not any(freedoms):
         return None
-    pooled = sum(_variance(sample) * (len(sample) - 1) for sample in samples if len(sample) > 1) / freedom
-    pairs = list(zip(weights, samples, strict=True))
-    share = sum(weight**2 / len(sample) for weight, sample in pairs)
-    return math.fsum(weight * fmean(sample) for weight, sample in pairs), pooled * share, float(freedom)
+    shares = [weight**2 / len(sample) for weight, sample in zip(weights, samples, strict=True)]
+    if not all(freedoms):
+        pooled = sum(_variance(s) * free for s, free in zip(samples, freedoms, strict=True) if free) / sum(freedoms)
+        return pooled * sum(shares), float(sum(freedoms))
+    parts = [share * _variance(sample) for share, sample in zip(shares, samples, strict=True)]
+    return sum(parts), joined_freedom(*zip(parts, freedoms, strict=True))
+
+
+def variance_by_seed(networks: Sequence[BySeed], weights: Sequence[float]) -> tuple[float, float] | None:
+    """The variance of Σ wᵢ x̄ᵢ if the runs of a seed go together, and its degrees of freedom.
+
+    With uₛ the sum over the networks of wᵢ / nᵢ · (xᵢₛ − x̄ᵢ), the part of seed s, it is S / (S − 1) · Σ uₛ² over the S
+    seeds, with S − 1 degrees of freedom. Where all networks have the same seeds and weights it is that of the mean of
+    the S seeds' means.
+
+    Source: Liang and Zeger, Biometrika 73 (1986), for one cluster a seed.
+
+    Args:
+        networks: For each network its values by seed.
+        weights: One a network.
+
+    Returns:
+        None where no network has two values.
+    """
+    parts: dict[int, float] = {}
+    for values, weight in zip(networks, weights, strict=True):
+        if len(values) > 1:
+            same = len(set(values.values())) == 1  # rounding in the mean must not look like spread
+            mean = next(iter(values.values())) if same else fmean(values.values())
+            for seed, value in values.items():
+                parts[seed] = parts.get(seed, 0.0) + weight / len(values) * (value - mean)
+    seeds = len(parts)
+    if not seeds:
+        return None
+    return seeds / (seeds - 1) * math.fsum(part**2 for part in parts.values()), seeds - 1.0
+
+
+def _variance_of_mean(values: Sequence[float]) -> tuple[float, float]:
+    """With its degrees of freedom."""
+    return _variance(np.asarray(values, float)) / len(values), len(values) - 1.0
 
 
 def _variance(sample: np.ndarray) -> float:
@@ -141,19 +203,12 @@ def _variance(sample: np.ndarray) -> float:
     return 0.0 if (sample == sample[0]).all() else float(sample.var(ddof=1))
 
 
-def difference_interval(first: _Mean, second: _Mean, level: float = 0.95) -> Interval:
-    """The interval of first − second, their degrees of freedom joined by Satterthwaite's rule."""
-    (mean_1, variance_1, freedom_1), (mean_2, variance_2, freedom_2) = first, second
-    freedom = joined_freedom((variance_1, freedom_1), (variance_2, freedom_2))
-    return t_interval(mean_1 - mean_2, variance_1 + variance_2, freedom, level)
-
-
-def joined_freedom(first: tuple[float, float], second: tuple[float, float]) -> float:
-    """Satterthwaite's degrees of freedom of the sum of two (variance, degrees of freedom)."""
-    total = first[0] + second[0]
+def joined_freedom(*parts: tuple[float, float]) -> float:
+    """Satterthwaite's degrees of freedom of a sum of variances, each with its own degrees of freedom."""
+    total = sum(variance for variance, _ in parts)
     if total <= 0:
-        return first[1] + second[1]
-    return 1 / sum((variance / total) ** 2 / freedom for variance, freedom in (first, second))
+        return sum(freedom for _, freedom in parts)
+    return 1 / sum((variance / total) ** 2 / freedom for variance, freedom in parts)
 
 
 def t_interval(mean: float, variance: float, freedom: float, level: float = 0.95) -> Interval:

@@ -19,7 +19,7 @@ class ImageModel(nn.Module):
 
     Attributes:
         name: Canonical name; checkpoints, folders and results carry it.
-        group: "manual", "nas", "mitigated" or "yours".
+        group: A key of `autovul.base.groups.GROUPS`.
         num_classes: Number of logits.
         data_shape: (channels, height, width) of an image.
         auxiliary_weight: Weight of the auxiliary head's loss, where there is such a head.

@@ -72,7 +72,7 @@ def from_file(path: str) -> Network:
     return networks.get(name)
 
 
-for _group, _genotypes in (("nas", SEARCHED), ("mitigated", MITIGATED), ("nas", VARIANTS)):
+for _group, _genotypes in (("nas", SEARCHED), ("mitigated", MITIGATED), ("variant", VARIANTS)):
     for _name, _genotype in _genotypes.items():
         _aliases = [alias for alias, target in ALIASES.items() if target == _name]
         register(_name, *_aliases, group=_group, family=FAMILY)(partial(cell_network, _genotype))

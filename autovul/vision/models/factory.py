@@ -50,7 +50,9 @@ def list() -> builtins.list[str]:
 
 
 def group(name: str) -> str:
-    """The group in which results count a network: "manual", "nas" or "mitigated"; "yours" for ``package.module:build``.
+    """The group in which results count a network, a key of `autovul.base.groups.GROUPS`.
+
+    "yours" for ``package.module:build``.
 
     Raises:
         UnknownName: There is no network of this name.

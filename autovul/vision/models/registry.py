@@ -37,7 +37,7 @@ class Network:
 
     Attributes:
         name: Canonical name, which is also the name of its checkpoints.
-        group: "manual", "nas", "mitigated", or "yours".
+        group: A key of `autovul.base.groups.GROUPS`.
         family: What error messages call networks of this kind.
         build: The function; its keyword-only parameters are the options that the network takes, with its defaults.
     """
@@ -68,7 +68,7 @@ def register(
     Args:
         name: Canonical name.
         aliases: Other names.
-        group: Which group results count it in, one of `autovul.base.groups.GROUPS`.
+        group: Which group results count it in, a key of `autovul.base.groups.GROUPS`.
         family: What error messages call networks of this kind, in the plural.
     """
     if group not in GROUPS:
@@ -79,6 +79,11 @@ def register(
         return build
 
     return add
+
+
+def by_group() -> dict[str, list[str]]:
+    """The names of the networks, by group."""
+    return {group: [name for name in networks.list() if networks.get(name).group == group] for group in GROUPS}
 
 
 def takers(option: str) -> list[str]:

@@ -9,11 +9,11 @@ from statistics import fmean
 import pytest
 
 from autovul.base.experiments import Claim, Experiment, load_experiments
-from autovul.base.report import build, claim_words, claims
+from autovul.base.report import build, claim_words, claims, wording
 from autovul.base.report.claim_figure import forest
 from autovul.base.result import Metric
 from autovul.base.statistics import fixed_networks_interval
-from tests.base.report.records import campaign, make
+from tests.base.report.records import MANUAL, NAS, campaign, make
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,11 @@ def test_a_claims_numbers_are_those_of_its_records(full):
         values = {}
         for result in results:
             if result.group == group:
-                values.setdefault(result.model, []).append(result.metrics["log10_gradient_variance"].value)
+                metric = result.metrics["log10_gradient_variance"]
+                values.setdefault(result.model, {})[result.seed] = metric.value
         sides.append(list(values.values()))
-    difference = fmean(map(fmean, sides[0])) - fmean(map(fmean, sides[1]))
+    means = [fmean(fmean(values.values()) for values in side) for side in sides]
+    difference = means[0] - means[1]
     assert found.reading.difference.estimate == pytest.approx(difference)
     interval = fixed_networks_interval(*sides)
     assert found.reading.difference.these_networks.low == pytest.approx(interval.low)
@@ -115,6 +117,76 @@ def test_one_seed_gives_no_verdict_and_says_what_to_run():
     text = " ".join(claim_words.sentences(found))
     assert "no verdict is possible" in text and "autovul reproduce fig2 --seeds 3" in text
     assert claim_words.label(found) == "no verdict"
+    uneven = campaign(1, ["fig2"], ["nas"]) + campaign(3, ["fig2"], ["manual"])
+    assert "a side has one seed a network" in " ".join(claim_words.sentences(finding(build(uneven), "fig2")))
+
+
+def test_equal_results_of_all_seeds_give_no_verdict():
+    rate = {"success_rate": Metric(100.0, "%", 1000)}
+    results = [r.replace(metrics=rate) for r in campaign(3, ["fig2"])]
+    assert finding(build(results), "fig2").verdict is None
+    lower = [r.replace(metrics={"success_rate": Metric(99.9, "%", 1000)}) if r.group == "nas" else r for r in results]
+    found = finding(build(lower), "fig2")
+    assert found.reading.difference.estimate == pytest.approx(-0.1) and found.verdict is None
+    assert "No verdict: all seeds gave the same values" in " ".join(claim_words.sentences(found))
+
+
+def test_a_claim_tells_how_many_of_its_networks_were_measured():
+    groups = {"nas": NAS, "manual": MANUAL, "variant": ("darts_v1",), "yours": ()}
+    whole = finding(build(campaign(2, ["fig2"]), groups=groups), "fig2")
+    assert "network" not in claim_words.label(whole) and not claim_words.notices(whole)
+    some = [r for r in campaign(2, ["fig2"]) if r.group == "nas" or r.model in ("dla34_comp", "vgg13_bn_comp")]
+    report = build(some, groups=groups)
+    found = finding(report, "fig2")
+    assert claim_words.label(found).endswith(" (12 of 17 networks)")
+    assert "Measured: 10 of 10 NAS and 2 of 7 manual. Without a value: bit-m-r50x1_comp, " in report.text()
+    row = next(row for row in csv.DictReader(io.StringIO(report.claims_csv())) if row["claim"] == "fig2")
+    assert "2 of 7 manual" in row["note"]
+    named = finding(build(campaign(2, ["fig16"]), groups={**groups, "mitigated": ()}), "fig16")
+    assert named.absent == ([], []), "a side of networks by name"
+
+
+def test_seeds_that_diverged_are_named_in_the_claim():
+    results = [
+        r.replace(status="diverged", metrics={}) if (r.model, r.seed) == ("darts", 1229) else r
+        for r in campaign(3, ["fig2"])
+    ]
+    assert "Some seeds are in no mean: darts (1 diverged)." in claim_words.notices(finding(build(results), "fig2"))
+
+
+def test_variants_of_a_searched_network_are_in_no_mean_of_the_searched_ones():
+    results = campaign(2, ["fig2"])
+    variant = [r.replace(model="darts_v1", group="variant") for r in results if r.model == "darts"]
+    with_it, without = (finding(build(each), "fig2") for each in (results + variant, results))
+    assert with_it.reading.difference == without.reading.difference
+
+
+def test_given_weights_are_judged_by_the_claim_about_training():
+    trained = campaign(2, ["table1"])
+    validated = [r.replace(experiment="validate") for r in trained]
+    found, there = (finding(build(each), "table1") for each in (validated, trained))
+    assert claim_words.label(found) == claim_words.label(there)
+    both = [each for each in build(trained + validated).findings if each.name == "table1"]
+    assert [each.section.experiment for each in both] == ["train", "validate"], "never pooled"
+
+
+def test_a_claim_names_what_its_definition_leaves_open():
+    results = with_options(campaign(2, ["fig2"]), "nas", pgd_eps=8 / 255, pgd_alpha=2 / 255)
+    results = with_options(results, "manual", pgd_eps=8 / 255, pgd_alpha=2 / 255)
+    assert finding(build(results), "fig2").conditions == ["cifar10", "pgd_eps 8/255", "pgd_alpha 2/255"]
+    assert "pgd_eps not recorded" in finding(build(campaign(2, ["fig2"])), "fig2").conditions
+
+
+def test_below_one_half_a_higher_auc_is_not_called_easier():
+    results = [
+        r.replace(metrics={name: Metric(m.value - 0.2, m.unit, m.count) for name, m in r.metrics.items()})
+        for r in campaign(2, ["fig10"])
+    ]
+    for low, expected in ((results, True), (campaign(2, ["fig10"]), False)):
+        report = build(low)
+        texts = [" ".join(claim_words.sentences(finding(report, "fig10"))), report.text()]
+        assert all(("An attacker turns a score below 0.5 round" in text) is expected for text in texts)
+        assert ("easier to attack" in report.text().partition("Membership inference ·")[2]) is not expected
 
 
 def test_one_side_only_gives_no_verdict_and_says_whose_records_lack():
@@ -179,7 +251,7 @@ def test_what_has_no_value_is_named_with_its_reason():
         r.replace(status="diverged", metrics={}, message="loss is NaN") if r.model == "darts" else r for r in results
     ]
     lost = [r.replace(metrics={"other": Metric(1.0)}) if r.model == "drnas" else r for r in lost]
-    text = claim_words.unmeasured(finding(build(lost), "fig2"))
+    text = claim_words.notices(finding(build(lost), "fig2"))
     assert "darts (diverged: loss is NaN)" in text and "drnas (its records have no Success rate (success_rate))" in text
 
 
@@ -222,6 +294,28 @@ def test_sides_under_different_conditions_get_no_verdict():
     )
     sizes = with_options(campaign(2, ["fig2"]), "manual", width=0.5)
     assert finding(build(sizes), "fig2").verdict is not None, "a size belongs to its group"
+    report = build(results)
+    assert {each.verdict for each in report.controls[found.number]} == {None}, "nor do its controls"
+    assert "the sides differ by more" not in " ".join(claim_words.sentences(found))
+    row = next(row for row in csv.DictReader(io.StringIO(report.claims_csv())) if row["claim"] == "fig2")
+    assert row["note"].startswith("No verdict: the sides ran under different conditions, pgd_eps")
+    (section,) = [s for s in report.sections if s.experiment == "adv_attack"]
+    assert wording.headline(section.headline_comparison, "%").endswith("higher, under different conditions.")
+
+
+def test_one_network_under_the_other_sides_conditions_does_not_make_a_verdict():
+    results = with_options(with_options(campaign(2, ["fig2"]), "manual", pgd_eps=8 / 255), "nas", pgd_eps=16 / 255)
+    one = [r.replace(options={**r.options, "pgd_eps": 8 / 255}) if r.model == "darts" else r for r in results]
+    found = finding(build(one), "fig2")
+    assert found.verdict is None and "pgd_eps" in found.confounds
+
+
+def test_one_network_under_other_conditions_is_told_beside_the_verdict():
+    results = [r.replace(options={**r.options, "lr": 0.01 if r.model == "darts" else 0.025})
+               for r in campaign(2, ["fig2"])]  # fmt: skip
+    found = finding(build(results), "fig2")
+    assert found.verdict is not None and not found.confounds
+    assert "Not all networks ran under the same conditions (lr)" in claim_words.notices(found)
 
 
 def test_weights_of_two_scales_never_share_a_section():

@@ -38,8 +38,45 @@ def study(rate, accuracy=lambda group, number: 90.0, size=lambda group, number: 
     return results
 
 
+def off(number):
+    """How far a network lies off the line through its group, the same in both and unlike the line's slope."""
+    return (1.0, -1.0, 0.0, -1.0, 1.0)[number]
+
+
+def test_networks_far_off_the_line_leave_equal_accuracy_undecided():
+    rate = {"nas": (70, 60, 75, 55, 68), "manual": (50, 62, 40, 66, 52)}
+    report = build(study(lambda g, n, clean: rate[g][n], lambda g, n: 90 + n + 2 * (g == "nas")))
+    finding, found = control(report, "fig2", controls.CLEAN_ACCURACY)
+    assert finding.verdict.direction == "holds"
+    assert found.difference.these_networks.low > 0, "seeds alone would decide it"
+    assert found.difference.architectures.low < 0 and found.survives(finding.verdict) == "undecided"
+    assert found.interval == found.difference.architectures
+
+
+def test_four_networks_draw_no_line():
+    results = [r for r in study(lambda g, n, clean: 60 + 10 * (g == "nas"), lambda g, n: 90 + n) if r.model[-1] in "01"]
+    _, found = control(build(results), "fig2", controls.CLEAN_ACCURACY)
+    assert found.difference is None and "6 networks are the fewest that a line is drawn through" in found.note
+
+
+def test_a_control_of_other_networks_says_so():
+    results = campaign(2, ["fig12"])
+    some = [r for r in results if r.options["init"] == "published" or r.model != "darts"]
+    _, found = control(build(some), "fig12", "He's initialisation for all")
+    assert found.note == "Of 16 networks, the claim of 17; 16 of them the same."
+    fewer = [r for r in results if r.options["init"] != "published" or r.model != "darts"]
+    _, found = control(build(fewer), "fig12", "He's initialisation for all")
+    assert found.note == "Of 17 networks, the claim of 16; 16 of them the same."
+
+
+def test_seeds_that_share_weights_in_part_are_said():
+    results = [r.replace(weights_sha256=(r.model + str(r.seed % 2)).ljust(64, "0")) for r in campaign(4, ["fig2"])]
+    _, found = control(build(results), "fig2", controls.TRAINING)
+    assert "Seeds share weights (all networks)" in found.note
+
+
 def test_a_difference_that_is_all_clean_accuracy_does_not_survive():
-    report = build(study(lambda g, n, clean: 3 * (clean - 80), lambda g, n: 90 + n + 2 * (g == "nas")))
+    report = build(study(lambda g, n, clean: 3 * (clean - 80) + off(n), lambda g, n: 90 + n + 2 * (g == "nas")))
     finding, found = control(report, "fig2", controls.CLEAN_ACCURACY)
     assert finding.verdict.direction == "holds" and finding.reading.difference.estimate == pytest.approx(6)
     assert found.difference.estimate == pytest.approx(0, abs=1e-9)
@@ -48,7 +85,7 @@ def test_a_difference_that_is_all_clean_accuracy_does_not_survive():
 
 
 def test_a_difference_beside_clean_accuracy_survives():
-    report = build(study(lambda g, n, clean: 60 + 10 * (g == "nas"), lambda g, n: 90 + n + 2 * (g == "nas")))
+    report = build(study(lambda g, n, clean: 60 + 10 * (g == "nas") + off(n), lambda g, n: 90 + n + 2 * (g == "nas")))
     finding, found = control(report, "fig2", controls.CLEAN_ACCURACY)
     assert found.difference.estimate == pytest.approx(10) and found.survives(finding.verdict) == "yes"
 
@@ -109,6 +146,10 @@ def test_a_claims_own_controls_read_other_metrics_and_grid_values():
     )
     assert found.difference.estimate == pytest.approx(expected)
     assert found.tolerance is None, "the band belongs to the claim's own metric"
+    assert "sample_num 50." in found.note
+    large = [r for r in campaign(2, ["fig10"]) if r.options["sample_num"] == 1000]
+    _, found = control(build(large), "fig10", "as published, mirrored and 50 and 50 images")
+    assert "sample_num 1000." in found.note, "where only another size was run, the row says which"
 
 
 def test_a_reversed_control_turns_the_sign():
@@ -126,7 +167,7 @@ def test_a_control_without_records_says_which():
 def test_shared_weights_are_said():
     shared = [r.replace(weights_sha256=r.model.ljust(64, "0")) for r in campaign(2, ["fig2"])]
     _, found = control(build(shared), "fig2", controls.TRAINING)
-    assert "(all networks): training does not vary" in found.note
+    assert "(all networks): between them training does not vary" in found.note
     own = build(campaign(2, ["fig2"]))
     assert controls.TRAINING not in [each.name for each in own.controls[1]]
 

@@ -7,7 +7,8 @@ from scipy import stats
 
 from autovul.base.report import build, cells, pictures
 from autovul.base.report.costs import costs
-from tests.base.report.records import GENOTYPE, campaign, make
+from autovul.base.result import Metric
+from tests.base.report.records import GENOTYPE, MANUAL, NAS, campaign, make
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,23 @@ def test_a_relation_is_spearmans_over_networks(report):
     assert found["depth"].correlation.estimate == pytest.approx(stats.spearmanr(xs, ys).statistic)
     assert len(found["depth"].points) == 17 and set(found["depth"].within) == {"manual", "nas"}
     assert found["depth"].missing == 0
+
+
+@pytest.mark.parametrize(
+    ("slope", "words"),
+    [(0.0, "undecided within groups"), (9.0, "the two rise together within groups")],
+)
+def test_a_difference_of_the_groups_alone_is_no_relation(slope, words):
+    results = []
+    for r in campaign(1, ["fig2"]):
+        place = [*MANUAL, *NAS].index(r.model)
+        turn = (3, 7, 1, 9, 5, 0, 8, 2, 6, 4)[place % 10]  # in no order
+        depth = 10 * (r.group == "nas") + (place * 0.1 if slope else turn * 0.1)
+        value = 50 + 30 * (r.group == "nas") + (slope * depth if slope else place * 0.1)
+        results.append(r.replace(facts={**r.facts, "depth": depth}, metrics={"success_rate": Metric(value, "%", 1000)}))
+    found = related(build(results), "fig2")["depth"]
+    assert found.correlation.low > 0, "over both groups the two rise together in any case"
+    assert f"over 17 networks: {words}." in found.sentence
 
 
 def test_gradient_variance_is_the_one_that_its_claim_reads(report):

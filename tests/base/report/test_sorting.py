@@ -105,8 +105,8 @@ def test_weights_of_different_scales_are_not_repetitions_of_each_other():
 def test_seeds_that_share_their_weights_are_pointed_out():
     shared = [make(seed=seed, weights_sha256="ab" * 32) for seed in (1, 2)]
     own = [make(seed=seed, weights_sha256=f"{seed}" * 64) for seed in (1, 2)]
-    assert "share its weights" in notes(sections(*shared)[0])
-    assert "share its weights" not in notes(sections(*own)[0])
+    assert "Seeds of every network share weights" in notes(sections(*shared)[0])
+    assert "share weights" not in notes(sections(*own)[0])
 
 
 def test_runs_of_several_code_versions_are_pointed_out():

@@ -116,3 +116,15 @@ def test_large_numbers_lists_and_plurals():
 )
 def test_both_ends_of_an_interval_have_as_many_decimals(low, high, text):
     assert wording.interval_text(Interval(0.0, low, high), "", signed=True) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (0.004, 0.5, "+0.004 to +0.50"),
+        (-0.0005, 0.004, "−0.0005 to +0.004"),
+        (-3.0, 0.0, "−3.00 to 0.00"),
+    ],
+)
+def test_an_end_that_is_not_zero_never_reads_as_zero(low, high, text):
+    assert wording.interval_text(Interval(0.1, low, high), "%", signed=True) == text

@@ -17,17 +17,17 @@ from autovul.base.statistics import (
     wilson_interval,
 )
 
-ROUNDS = 2000
-# The coverage of a right 95 % interval over 2,000 rounds has a standard error of 0.49 points: ±2 points is 4 of them.
-TOLERANCE = 0.02
+ROUNDS = 1000
+# The coverage of a right 95 % interval over 1,000 rounds has a standard error of 0.69 points: ±2.8 points is 4 of them.
+TOLERANCE = 0.028
 
 
 def covered(interval, truth):
     return interval.low <= truth <= interval.high
 
 
-def coverage(make_interval, truth):
-    return np.mean([covered(make_interval(), truth) for _ in range(ROUNDS)])
+def coverage(make_interval, truth, rounds=ROUNDS):
+    return np.mean([covered(make_interval(), truth) for _ in range(rounds)])
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])
@@ -42,8 +42,13 @@ def test_welch_covers_for_ten_against_seven_networks_of_unlike_spread():
     assert rate == pytest.approx(0.95, abs=TOLERANCE)
 
 
+def by_seed(*networks):
+    """Each network's values with the seeds 0, 1, 2, …"""
+    return [dict(enumerate(values)) for values in networks]
+
+
 def seeds_of_networks(rng, centres, spread, seeds=3):
-    return [list(rng.normal(centre, spread, seeds)) for centre in centres]
+    return by_seed(*(rng.normal(centre, spread, seeds) for centre in centres))
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])
@@ -55,17 +60,62 @@ def test_fixed_networks_interval_covers_though_networks_differ_far_more_than_see
     def interval():
         return fixed_networks_interval(seeds_of_networks(rng, nas, 2, seeds), seeds_of_networks(rng, manual, 1, seeds))
 
-    assert coverage(interval, truth) == pytest.approx(0.95, abs=TOLERANCE)
+    # The wider of two intervals, each of which covers: it covers more than 95 %, nearly always with two seeds.
+    assert coverage(interval, truth) > 0.95 - TOLERANCE
+
+
+@pytest.mark.parametrize("correlation", [0.1, 0.4])
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_fixed_networks_interval_covers_where_a_seed_moves_the_networks_of_one_group_together(seeds, correlation):
+    rng = np.random.default_rng(9)
+    own, shared = np.sqrt(1 - correlation), np.sqrt(correlation)
+
+    def interval():
+        together = rng.normal(0, shared, seeds)
+        return fixed_networks_interval(
+            by_seed(*(rng.normal(0, own, seeds) + together for _ in range(10))),
+            by_seed(*(rng.normal(0, 1, seeds) for _ in range(7))),
+        )
+
+    assert coverage(interval, 0, 800) > 0.95 - 0.03  # four standard errors
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_fixed_networks_interval_covers_where_one_network_varies_far_more_than_the_others(seeds):
+    rng = np.random.default_rng(10)
+
+    def group(size):
+        return by_seed(*(rng.normal(0, 15 if index == 0 else 1, seeds) for index in range(size)))
+
+    assert coverage(lambda: fixed_networks_interval(group(10), group(7)), 0, 800) > 0.95 - 0.03
+
+
+def test_where_seeds_move_all_networks_together_the_interval_is_welchs_over_the_seeds_means():
+    rng = np.random.default_rng(11)
+    groups = [[rng.normal(0, 5, 4) + rng.normal(0, 0.01, 4) for _ in range(1)] * size for size in (10, 7)]
+    found = fixed_networks_interval(*(by_seed(*group) for group in groups))
+    expected = welch_interval(*(np.mean(group, axis=0) for group in groups))
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_runs_of_a_seed_are_known_by_the_seed_and_not_by_their_place():
+    together = {1: -3.0, 2: 0.0, 3: 3.0}
+    group = [{seed: index + part for seed, part in together.items()} for index in range(6)]
+    turned = [dict(reversed(values.items())) if index % 2 else values for index, values in enumerate(group)]
+    assert fixed_networks_interval(turned, turned) == fixed_networks_interval(group, group)
+    lacking = [{seed: value for seed, value in values.items() if seed != 1 + index % 3}
+               for index, values in enumerate(group)]  # fmt: skip
+    apart = fixed_networks_interval([{seed + 10 * i: v for seed, v in n.items()} for i, n in enumerate(group)], lacking)
+    assert apart.margin < fixed_networks_interval(group, lacking).margin, "with seeds of their own nothing is shared"
 
 
 def test_fixed_networks_interval_covers_with_unlike_numbers_of_seeds():
     rng = np.random.default_rng(4)
 
     def group(size):
-        return [list(rng.normal(50, 1, 1 + index % 3)) for index in range(size)]
+        return by_seed(*(rng.normal(50, 1, 1 + index % 3) for index in range(size)))
 
-    rate = coverage(lambda: fixed_networks_interval(group(10), group(7)), 0)
-    assert rate == pytest.approx(0.95, abs=TOLERANCE)
+    assert 0.95 - TOLERANCE < coverage(lambda: fixed_networks_interval(group(10), group(7)), 0) < 0.99
 
 
 def test_the_interval_for_architectures_covers_where_the_one_for_these_networks_does_not():
@@ -75,7 +125,7 @@ def test_the_interval_for_architectures_covers_where_the_one_for_these_networks_
     for _ in range(ROUNDS):
         nas = seeds_of_networks(rng, rng.normal(84, 6, 10), 1)
         manual = seeds_of_networks(rng, rng.normal(74, 6, 7), 1)
-        general += covered(welch_interval([np.mean(n) for n in nas], [np.mean(n) for n in manual]), 10)
+        general += covered(welch_interval(*([np.mean([*n.values()]) for n in side] for side in (nas, manual))), 10)
         fixed += covered(fixed_networks_interval(nas, manual), 10)
     assert general / ROUNDS == pytest.approx(0.95, abs=TOLERANCE)
     assert fixed / ROUNDS < 0.4
@@ -86,7 +136,7 @@ def test_a_part_shared_by_all_runs_of_a_seed_makes_the_fixed_networks_interval_t
 
     def interval():
         shared = rng.normal(0, 2, 3)
-        groups = [[list(rng.normal(50, 1, 3) + shared) for _ in range(size)] for size in (10, 7)]
+        groups = [by_seed(*(rng.normal(50, 1, 3) + shared for _ in range(size))) for size in (10, 7)]
         return fixed_networks_interval(*groups)
 
     assert coverage(interval, 0) > 0.97
@@ -120,16 +170,18 @@ def test_student_and_welch_agree_with_scipy():
 
 def test_with_one_network_each_the_fixed_networks_interval_is_welchs_over_seeds():
     first, second = [84.1, 79.5, 90.2], [70.3, 75.1, 72.2, 71.0]
-    assert fixed_networks_interval([first], [second]) == welch_interval(first, second)
+    found, expected = fixed_networks_interval(by_seed(first), by_seed(second)), welch_interval(first, second)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 
 
 def slow_permutation(first, second):
     values, size = list(first) + list(second), len(first)
-    observed = abs(np.mean(first) - np.mean(second))
+    observed = abs(stats.ttest_ind(first, second, equal_var=False).statistic)
     hits = []
     for chosen in itertools.combinations(range(len(values)), size):
         rest = [values[i] for i in range(len(values)) if i not in chosen]
-        hits.append(abs(np.mean([values[i] for i in chosen]) - np.mean(rest)) >= observed - 1e-9)
+        t = stats.ttest_ind([values[i] for i in chosen], rest, equal_var=False).statistic
+        hits.append(abs(t) >= observed - 1e-9)
     return np.mean(hits)
 
 
@@ -146,10 +198,12 @@ def test_permutation_test_of_seventeen_networks_is_exact_and_finds_the_extreme()
     assert found.p_value == pytest.approx(1 / 19448)
 
 
-def test_permutation_test_errs_in_one_of_twenty_studies_without_a_difference():
+@pytest.mark.parametrize("spreads", [(6, 6), (6, 2), (2, 6), (1, 15)])
+def test_permutation_test_errs_in_one_of_twenty_studies_without_a_difference(spreads):
     rng = np.random.default_rng(8)
     rounds = 400
-    errors = sum(permutation_test(rng.normal(80, 6, 10), rng.normal(80, 6, 7)).p_value <= 0.05 for _ in range(rounds))
+    studies = ([rng.normal(80, s, n) for s, n in zip(spreads, (10, 7), strict=True)] for _ in range(rounds))
+    errors = sum(permutation_test(*study).p_value <= 0.05 for study in studies)
     assert stats.binomtest(errors, rounds, 0.05).pvalue > 0.001
 
 
@@ -158,7 +212,11 @@ def test_random_divisions_agree_with_the_exact_test():
     first, second = rng.normal(1.0, 1, 14), rng.normal(0, 1, 12)  # 9.7 million divisions
     found = permutation_test(first, second)
     expected = stats.permutation_test(
-        (first, second), lambda a, b: np.mean(a) - np.mean(b), n_resamples=20_000, random_state=rng
+        (first, second),
+        lambda a, b, axis: stats.ttest_ind(a, b, equal_var=False, axis=axis).statistic,
+        n_resamples=20_000,
+        random_state=rng,
+        vectorized=True,
     )
     assert not found.exact
     # Two Monte-Carlo figures of p near 0.03 over 20,000 draws each differ by 0.0017 (one standard error).
@@ -169,20 +227,33 @@ def test_random_divisions_agree_with_the_exact_test():
 def test_equal_values_give_p_one_and_an_interval_without_width():
     assert permutation_test([5.1, 5.1], [5.1, 5.1]).p_value == 1
     assert mean_interval([0.1, 0.1, 0.1]).margin == 0
-    assert fixed_networks_interval([[3.0, 3.0]], [[1.0, 1.0]]) == Interval(2, 2, 2)
+    assert fixed_networks_interval(by_seed([3.0, 3.0]), by_seed([1.0, 1.0])) == Interval(2, 2, 2)
+
+
+@pytest.mark.parametrize("value", [97.3, 100.0, 33.3, 0.1])
+def test_networks_that_are_all_the_same_differ_in_nothing_whatever_their_number(value):
+    for sizes in itertools.product(range(1, 11), repeat=2):
+        groups = [by_seed(*[[value] * 3] * size) for size in sizes]
+        assert fixed_networks_interval(*groups) == Interval(0, 0, 0)
+        assert compare_groups(*groups).estimate == 0
+
+
+def test_an_interval_without_width_decides_nothing():
+    assert verdict(Interval(5, 5, 5), expected=10, tolerance=4) is None
+    assert verdict(Interval(0, 0, 0), expected=10) is None
 
 
 def test_what_cannot_be_estimated_is_none():
-    difference = compare_groups([[84.0]], [[74.0]])
+    difference = compare_groups(by_seed([84.0]), by_seed([74.0]))
     assert difference.estimate == 10
     assert (difference.these_networks, difference.architectures, difference.permutation) == (None, None, None)
     assert mean_interval([1.0]) is None
-    assert compare_groups([[84.0], [85.0]], [[74.0], [70.0]]).these_networks is None
-    assert compare_groups([[84.0, 85.0]], [[74.0, 70.0]]).architectures is None
+    assert compare_groups(by_seed([84.0], [85.0]), by_seed([74.0], [70.0])).these_networks is None
+    assert compare_groups(by_seed([84.0, 85.0]), by_seed([74.0, 70.0])).architectures is None
 
 
 def test_a_network_counts_once_however_many_seeds_it_has():
-    difference = compare_groups([[10.0] * 9, [20.0]], [[0.0, 0.0]])
+    difference = compare_groups(by_seed([10.0] * 9, [20.0]), by_seed([0.0, 0.0]))
     assert difference.estimate == 15
     assert difference.networks == (2, 1)
 
@@ -219,8 +290,8 @@ def test_verdict_without_a_band_or_without_a_direction():
         lambda: wilson_interval(11, 10),
         lambda: wilson_interval(0, 0),
         lambda: mean_interval([1, 2], level=95),
-        lambda: compare_groups([[1.0], []], [[1.0]]),
-        lambda: compare_groups([], [[1.0]]),
+        lambda: compare_groups([{1: 1.0}, {}], [{1: 1.0}]),
+        lambda: compare_groups([], [{1: 1.0}]),
     ],
 )
 def test_impossible_arguments_are_refused(call):
