@@ -142,6 +142,14 @@ def test_an_option_of_structure_goes_to_the_networks_that_have_it():
         plan("fig2", scale="smoke", networks=("darts",), options={"width": "0.5"})
 
 
+def test_an_option_that_one_network_of_a_group_takes_is_in_its_key_alone():
+    networks = ("resnet18_comp", "vgg13_bn_comp", "dla34_comp")
+    runs = plan("table1", scale="paper", networks=networks, seeds=1, options={"dropout": "0.3"})
+    assert {run.subject.model for run in runs if "--dropout=0.3" in run.argv} == {"vgg13_bn_comp"}
+    for run in runs:
+        assert Planning().subject(run.argv)[0].key == run.key
+
+
 def test_trainings_of_one_plan_do_not_overwrite_each_other(tmp_path):
     (tmp_path / "decay.yaml").write_text(
         "title: Decay\ncommand: train\nnetworks: [darts]\nafter: []\ngrid: {weight_decay: [0.0001, 0.01]}\n"
