@@ -87,6 +87,10 @@ def test_a_failed_run_is_tried_again_and_the_rest_goes_on(world):
     assert sweep.progress[world.first.key].message == "no again"
     failed = [each for each in read_results([world.folder / "result"])[0] if each.status == "failed"]
     assert [(each.model, each.message) for each in failed] == [("first", "no again")]
+    world.bad["first"] = [(1, "and again")]
+    world.sweep(retries=0).go()
+    failed = [each for each in read_results([world.folder / "result"])[0] if each.status == "failed"]
+    assert [(each.model, each.message) for each in failed] == [("first", "and again")]
     # The next sweep tries again, and the failure is then forgotten.
     world.sweep().go()
     assert [each.status for each in read_results([world.folder / "result"])[0]] == ["ok"] * 4
@@ -264,7 +268,7 @@ def test_weights_of_a_training_with_other_options_are_not_overwritten(world):
         world.sweep().go()
 
 
-def test_a_repeated_training_that_fails_is_not_ok(world):
+def test_a_repeated_training_that_fails_is_not_ok_and_costs_no_record(world):
     world.sweep().go()
     world.train.subject.weights.unlink()
     for path in (world.folder / "result" / "attack").glob("*first*"):
@@ -274,3 +278,7 @@ def test_a_repeated_training_that_fails_is_not_ok(world):
     again.go()
     assert states(again)["victim"] == "failed" and states(again)["first"] == "skipped"
     assert again.progress[world.train.key].message == "out of memory"
+    results, refused = read_results([world.folder / "result"])
+    assert sorted((each.model, each.status) for each in results) == [
+        ("alone", "ok"), ("second", "ok"), ("victim", "ok")]  # fmt: skip
+    assert not refused
