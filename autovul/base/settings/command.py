@@ -15,7 +15,9 @@ from autovul.base.options import OptionError, Options, option
 from autovul.base.registry import Registry
 from autovul.base.settings import option_types
 
-RESERVED_GROUPS = {"algorithm", "algorithm_name", "command", "dataset", "effective", "groups", "source", "sources"}
+RESERVED_GROUPS = {
+    *("algorithm", "algorithm_name", "command", "config_file", "dataset", "effective", "groups", "source", "sources")
+}
 
 
 class CommandLineOptions(Options):

@@ -81,7 +81,8 @@ class Planner:
         after = tuple(key for before in experiment.after for key in firsts.get(before, ()))
         for cell in _cells(self._grid(experiment, wish)):
             flags = tuple(self._flags(self._options(experiment, wish, command, network, cell)))
-            argv = (command, f"--model={name}", f"--seed={seed}", *([f"--suffix={suffix}"] if suffix else []), *flags)
+            argv = (command, f"--model={name}", f"--seed={seed}", f"--suffix={suffix}", *flags)
+            argv += (f"--config={wish.config_file}",) if wish.config_file else ()
             # For networks of a group that are given the same options, the arguments are read and checked only once.
             template = (command, name if group == "yours" else group, flags)
             if template not in templates:
