@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -49,6 +50,12 @@ def broken(folder, change):
             lambda text: json.dumps({**json.loads(text), "metrics": {"a": {"value": 10**400, "unit": "", "count": 1}}}),
             "not a result record",
         ),  # fmt: skip
+        (lambda text: json.dumps({**json.loads(text), "facts": {"parameters": 10**400}}), "facts: parameters must be"),
+        (
+            lambda text: json.dumps({**json.loads(text), "options": {"data_dir": "caf\udce9"}}),
+            "must be text in Unicode",
+        ),
+        (lambda text: text.replace('"success_rate": {', '"a": {"value": 1e999}, "success_rate": {', 1), "got inf"),
     ],
 )
 def test_a_broken_file_is_named_with_its_reason_and_counted(folder, change, reason):
@@ -66,6 +73,16 @@ def test_a_file_that_is_no_text_is_named(folder):
     (folder / "adv_attack" / "x.json").write_bytes(b"\xff\xfe\x00")
     _, refused = read_results([folder])
     assert [path.name for path, _ in refused] == ["x.json"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are Unicode there")
+def test_a_refused_file_whose_name_is_no_unicode_is_named(folder):
+    (folder / "caf\udce9").mkdir()
+    (folder / "caf\udce9" / "x.json").write_text("{")
+    report = build(*read_results([folder]))
+    for form in forms(report):
+        assert "caf\\" in form and "udce9" in form
+        form.encode()
 
 
 def test_records_of_other_data_stand_apart_in_a_claim_of_their_own():
