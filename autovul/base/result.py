@@ -236,16 +236,25 @@ def read_results(paths: list[Path]) -> tuple[list[Result], list[tuple[Path, str]
     """Read every record in files and folders.
 
     Returns:
-        The valid records, and for each file that is none its path and the reason.
+        The valid records of the versions that this program makes, and for each other file its path and the reason.
     """
     results, refused = [], []
     for path in _json_files(paths):
         try:
-            results.append(Result.from_json(path.read_text(encoding="utf-8")))
+            result = Result.from_json(path.read_text(encoding="utf-8"))
+            _require_version(result)
+            results.append(result)
         except (ResultError, OSError, UnicodeDecodeError) as error:
             shown = str(path).encode(errors="backslashreplace").decode()  # a file's name may be any bytes
             refused.append((Path(shown), str(error)))
     return results, refused
+
+
+def _require_version(result: Result) -> None:
+    """Records of another version mean something else, and cannot be compared."""
+    wanted = version_of(result.experiment)
+    if result.version != wanted:
+        raise ResultError(f"a record of {result.experiment} of version {result.version}; only version {wanted} counts")
 
 
 def _is_hidden(path: Path) -> bool:

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from autovul.base import result as result_module
 from autovul.base.report import build, claim_words
 from autovul.base.result import Metric, read_results
 from tests.base.report.records import campaign, make
@@ -83,6 +84,18 @@ def test_a_refused_file_whose_name_is_no_unicode_is_named(folder):
     for form in forms(report):
         assert "caf\\" in form and "udce9" in form
         form.encode()
+
+
+def test_a_record_of_another_version_is_left_out_and_counted(folder, monkeypatch):
+    broken(folder, lambda text: json.dumps({**json.loads(text), "version": 2}))
+    assert len(read_results([folder])[0]) == 33
+    monkeypatch.setattr(result_module, "VERSIONS", {"adv_attack": 2})
+    results, refused = read_results([folder])
+    assert len(results) == 1
+    page, text, markdown = forms(build(results, refused))
+    assert "33 files were refused" in page
+    assert "a record of adv_attack of version 1; only version 2 counts" in page
+    assert all("onlyversion2counts" in "".join(form.split()) for form in (text, markdown))
 
 
 def test_records_of_other_data_stand_apart_in_a_claim_of_their_own():

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from autovul.base import result as result_module
 from autovul.base.errors import UserError
 from autovul.base.result import read_results
 from autovul.base.sweep import sweep as loop
@@ -94,6 +95,12 @@ def test_a_failed_run_is_tried_again_and_the_rest_goes_on(world):
     # The next sweep tries again, and the failure is then forgotten.
     world.sweep().go()
     assert [each.status for each in read_results([world.folder / "result"])[0]] == ["ok"] * 4
+
+
+def test_a_failure_has_the_version_of_its_experiment(world, monkeypatch):
+    monkeypatch.setattr(result_module, "VERSIONS", {"attack": 2})
+    assert world.alone.subject.failed("no").version == 2
+    assert world.train.subject.failed("no").version == 1
 
 
 def test_a_lost_worker_is_no_failure_of_the_run_unless_it_happens_again_and_again(world):
