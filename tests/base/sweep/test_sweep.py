@@ -10,6 +10,7 @@ from autovul.base import result as result_module
 from autovul.base.errors import UserError
 from autovul.base.result import read_results
 from autovul.base.sweep import sweep as loop
+from autovul.base.sweep.display import status_line
 from autovul.base.sweep.ledger import Ledger
 from autovul.base.sweep.sweep import Sweep
 from autovul.base.sweep.task import BUSY, LOST
@@ -219,6 +220,16 @@ def test_what_another_sweep_runs_is_waited_for(world):
     assert states(sweep)["alone"] == "ok"
     assert sweep.launcher.log.count("alone") == 1
     assert sweep.progress[world.alone.key].found
+
+
+def test_the_state_of_things_counts_what_runs_elsewhere(world):
+    sweep = world.sweep()
+    assert status_line(sweep, lambda run: None).endswith("; running: nothing")
+    sweep.progress[world.alone.key].state = "elsewhere"
+    assert status_line(sweep, lambda run: None).endswith("; running: 1 elsewhere")
+    sweep.progress[world.train.key].state = "running"
+    sweep.launcher.start([sweep._task(world.train, needed=False)])
+    assert status_line(sweep, lambda run: None).endswith("; running: 1 elsewhere, victim 0:00:01")
 
 
 def test_what_another_sweep_gave_up_is_taken_over(world):
