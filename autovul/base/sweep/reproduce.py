@@ -18,10 +18,11 @@ from autovul.base.sweep.ledger import Ledger
 from autovul.base.sweep.options import MachineOptions, SweepOptions
 from autovul.base.sweep.plan import Catalogue, Run, Wish
 from autovul.base.sweep.planner import Planner
-from autovul.base.sweep.sweep import Sweep
-from autovul.base.sweep.task import Task
+from autovul.base.sweep.sweep import POLL, Sweep
+from autovul.base.sweep.task import BUSY, Outcome, Task
 
 SHOWN = 20  # as many failures are told at the end
+REPORT_SECONDS = 600.0  # for the report, and for that of another sweep before it
 
 
 def reproduce(
@@ -142,7 +143,10 @@ def _conclude(sweep: Sweep) -> int:
 
 
 def _report(result_dir: Path, options: SweepOptions, config_file: Path | None) -> None:
-    """Make the report in a process of its own, as a command like the others."""
+    """Make the report in a process of its own, as a command like the others; after that of another sweep, if need be.
+
+    The other's may have come too early for what this sweep has found, or may go into another folder.
+    """
     argv: tuple[str, ...] = ("report", str(result_dir), f"--output_dir={options.report_dir}")
     if own := [name for name in options.experiments if name.endswith(FILE_ENDINGS)]:
         argv += (f"--experiments={','.join(own)}",)
@@ -152,10 +156,14 @@ def _report(result_dir: Path, options: SweepOptions, config_file: Path | None) -
     task = Task(
         "report", "report", argv, Path.cwd(), Path("data", "log", "sweep", "report.log"), folder / "report.lock"
     )
-    launcher = LocalLauncher([None])
+    launcher, end = LocalLauncher([None]), time.monotonic() + REPORT_SECONDS
+    outcomes: list[Outcome] = []
     try:
-        launcher.start([task])
-        outcomes = launcher.poll(600)
+        while not outcomes and time.monotonic() < end:
+            launcher.start([task])
+            outcomes = [each for each in launcher.poll(end - time.monotonic()) if each.status != BUSY]
+            if not outcomes:
+                time.sleep(POLL)
     finally:
         launcher.stop()
     if outcomes and outcomes[0].status == 0:
