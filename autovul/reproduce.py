@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     own, passed = split(arguments, commands.flags_of("reproduce"), commands.known_options())
     settings = commands.read("reproduce", own)
-    return reproduce(settings.sweep, settings.machines, passed, Planning())
+    return reproduce(settings.sweep, settings.machines, passed, settings.config_file, Planning())
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ class Settings:
         dataset: The name of the data set in use, where the command has one.
         values: Every option's value.
         sources: Where each value comes from: ``default``, ``flag --lr``, ``argument`` or ``file:line``.
+        config_file: The file of ``--config``, where there is one.
     """
 
     command: str
@@ -47,6 +48,7 @@ class Settings:
     dataset: str | None
     values: Mapping[str, Any]
     sources: Mapping[str, str]
+    config_file: Path | None
 
     def __getattr__(self, name: str) -> Any:
         groups = self.__dict__.get("groups", {})
@@ -99,7 +101,7 @@ def parse(
     given = _given(command, algorithm, argv, known)
     print_config = given.pop("print_config", Given(False, "")).value
     given.pop("config", None)
-    settings = _settings(command, algorithm, dataset, given, files)
+    settings = _settings(command, algorithm, dataset, given, files, config_file)
     _require_effect(command.declared(algorithm), given, settings.values)
     for line in files.warnings(dataset):
         print(f"autovul {command.name}: warning: {line}", file=sys.stderr)
@@ -220,7 +222,12 @@ def _unknown_flag(
 
 
 def _settings(
-    command: Command, algorithm: str | None, dataset: str | None, given: Mapping[str, Given], files: Configuration
+    command: Command,
+    algorithm: str | None,
+    dataset: str | None,
+    given: Mapping[str, Given],
+    files: Configuration,
+    config_file: Path | None,
 ) -> Settings:
     sections = (algorithm, command.name) if algorithm else (command.name,)
     explicit: dict[str, dict[str, Any]] = {group: {} for group in command.groups}
@@ -238,7 +245,8 @@ def _settings(
     groups = {name: _build(options, explicit.get(name, {})) for name, options in classes.items()}
     for group in groups.values():
         values.update({name: getattr(group, name) for name in type(group).model_fields})
-    return Settings(command.name, groups, algorithm, dataset, {name: values[name] for name in sources}, sources)
+    effective = {name: values[name] for name in sources}
+    return Settings(command.name, groups, algorithm, dataset, effective, sources, config_file)
 
 
 def _build(options: type[Options], values: Mapping[str, Any]) -> Options:

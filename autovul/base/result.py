@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 
 from autovul.base.atomic import whole_file
 from autovul.base.errors import UserError
+from autovul.base.settings.option_types import is_unicode, shorten
 
 SCHEMA_VERSION = 1
 # Options that change how a run is watched or where it writes, and nothing of what it finds.
@@ -142,11 +143,12 @@ class Result:
         if version != SCHEMA_VERSION:
             raise ResultError(f"schema version {version!r}, this program reads {SCHEMA_VERSION}")
         try:
+            _check_values("record", data)
             _check_types(data)
             data["metrics"] = {name: Metric(**metric) for name, metric in data["metrics"].items()}
             data["series"] = tuple(data["series"])
             return cls(**data)
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, RecursionError) as error:
             raise ResultError(f"not a result record ({error})") from None
 
     def file_name(self) -> str:
@@ -202,9 +204,24 @@ def _check_types(data: Mapping[str, Any]) -> None:
         _require(isinstance(metric["unit"], str), f"the unit of metric {name}", "text", metric["unit"])
 
 
+def _check_values(name: str, value: Any) -> None:
+    """Refuse, however deep they lie, numbers that no float holds and text that no page can show: lone surrogates."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            _require(is_unicode(key), name, "a mapping with names in Unicode", key)
+            _check_values(f"{name}: {key}", each)
+    elif isinstance(value, list):
+        for each in value:
+            _check_values(name, each)
+    elif isinstance(value, str):
+        _require(is_unicode(value), name, "text in Unicode", value)
+    elif not isinstance(value, bool) and value is not None:
+        _require(_is_number(value), name, "a number that a float holds", value)
+
+
 def _require(condition: bool, name: str, allowed: str, value: Any) -> None:
     if not condition:
-        raise TypeError(f"{name} must be {allowed}, got {value!r}")
+        raise TypeError(f"{name} must be {allowed}, got {shorten(repr(value))}")
 
 
 def _is_number(value: Any) -> bool:
@@ -219,15 +236,25 @@ def read_results(paths: list[Path]) -> tuple[list[Result], list[tuple[Path, str]
     """Read every record in files and folders.
 
     Returns:
-        The valid records, and for each file that is none its path and the reason.
+        The valid records of the versions that this program makes, and for each other file its path and the reason.
     """
     results, refused = [], []
     for path in _json_files(paths):
         try:
-            results.append(Result.from_json(path.read_text(encoding="utf-8")))
+            result = Result.from_json(path.read_text(encoding="utf-8"))
+            _require_version(result)
+            results.append(result)
         except (ResultError, OSError, UnicodeDecodeError) as error:
-            refused.append((path, str(error)))
+            shown = str(path).encode(errors="backslashreplace").decode()  # a file's name may be any bytes
+            refused.append((Path(shown), str(error)))
     return results, refused
+
+
+def _require_version(result: Result) -> None:
+    """Records of another version mean something else, and cannot be compared."""
+    wanted = version_of(result.experiment)
+    if result.version != wanted:
+        raise ResultError(f"a record of {result.experiment} of version {result.version}; only version {wanted} counts")
 
 
 def _is_hidden(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import numpy as np
@@ -81,12 +82,24 @@ def _changed(result, **changes):
         (lambda r: _changed(r, counts={"queries": "many"}), "counts: queries must be a number"),
         (lambda r: _changed(r, metrics={"a": {"value": 1, "unit": 3, "count": None}}), "unit of metric a"),
         (lambda r: _changed(r, metrics={"a": 3}), "not a result record"),
+        (lambda r: _changed(r, options={"a": "caf\udce9"}), r"options: a must be text in Unicode, got 'caf\\udce9'"),
+        (lambda r: _changed(r, facts={"a": [{"caf\udce9": 1}]}), r"facts: a must be a mapping with names in Unicode"),
+        (lambda r: _changed(r, **{"caf\udce9": 1}), r"record must be a mapping with names in Unicode, got 'caf\\udc"),
+        (lambda r: _changed(r, facts={"parameters": 10**400}), "facts: parameters must be a number that a float holds"),
+        (lambda r: r.to_json().replace('"lr": 0.1', '"lr": [{"a": 1e999}]'), "lr: a must be .* a float holds, got inf"),
+        (lambda r: r.to_json().replace("2.3", "-1e999"), "series: loss must be a number .*, got -inf"),
         (lambda r: json.dumps({k: v for k, v in json.loads(r.to_json()).items() if k != "facts"}), "facts"),
     ],
 )
 def test_what_is_no_record_says_why(result, text, message):
     with pytest.raises(ResultError, match=message):
         Result.from_json(text(result))
+
+
+def test_a_record_nested_however_deep_is_read_or_refused(result):
+    for depth in (1, 500, *range(900, 1000, 5), 2000, 20_000):
+        with contextlib.suppress(ResultError):
+            Result.from_json(result.to_json().replace("2.3", "[" * depth + "]" * depth))
 
 
 def test_file_names_tell_runs_apart(result):

@@ -77,6 +77,18 @@ def test_a_sweep_from_nothing_to_the_report_and_nothing_twice(world, capsys):
     assert "4 runs: 2 have a result, 2 to do" in capsys.readouterr().out
 
 
+def test_a_configuration_file_holds_for_the_sweep_and_for_its_runs(world, capsys):
+    (world / "mine file.yaml").write_text("reproduce: {models: [darts]}\nquery_num: 20\nreport: {latex: true}\n")
+    assert go("fig2", "--config", "mine file.yaml") == 0
+    assert "2 runs: 0 have a result, 2 to do" in capsys.readouterr().out
+    assert records(world)["adv_attack", "darts"].options["query_num"] == 20
+    assert (world / "data" / "report" / "claims.tex").exists()
+    assert go("fig2", "--config", "mine file.yaml", "--no_report") == 0
+    assert "2 runs: 2 have a result, 0 to do" in capsys.readouterr().out
+    assert go("fig2", "--models", "darts", "--no_report", "--dry_run") == 0
+    assert "2 runs: 1 have a result, 1 to do" in capsys.readouterr().out
+
+
 def test_a_run_that_fails_is_named_with_its_reason(world, capsys):
     assert go("fig2", "--models", "darts", "--test_num", "100000", "--no_report", "--retries", "0") == 1
     out = capsys.readouterr().out

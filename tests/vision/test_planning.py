@@ -124,6 +124,29 @@ def test_passed_options_go_to_the_commands_that_have_them():
     assert not any("pgd_eps" in flag for flag in (*flags["train"], *flags["grad_var"]))
 
 
+def test_a_configuration_file_holds_for_every_run_above_the_workspace(workspace):
+    (workspace / "configs" / "vision").mkdir(parents=True)
+    (workspace / "configs" / "vision" / "all.yaml").write_text("label_smoothing: 0.2\nquery_num: 10\nsigma: 0.5\n")
+    (workspace / "mine.yaml").write_text("label_smoothing: 0.1\nadv_attack: {query_num: 20}\nsuffix: _mine\n")
+    wish = {"scale": "paper", "networks": ("darts", "drnas"), "seeds": 2}
+    runs = plan("fig2", **wish, config_file=Path("mine.yaml"))
+    for run in runs:
+        subject, _ = Planning().subject(run.argv)
+        assert (subject.key, subject.weights, subject.options) == (
+            run.subject.key, run.subject.weights, run.subject.options)  # fmt: skip
+    of = {run.argv[0]: run.subject.options for run in runs}
+    assert of["train"]["label_smoothing"] == 0.1
+    assert (of["adv_attack"]["query_num"], of["adv_attack"]["sigma"]) == (20, 0.5)
+    assert not {run.key for run in runs} & {run.key for run in plan("fig2", **wish)}
+
+
+def test_a_configuration_file_that_says_nothing_changes_no_key(workspace):
+    (workspace / "mine.yaml").write_text("tqdm: false\n")
+    wish = {"scale": "paper", "networks": ("darts",), "seeds": 1}
+    with_file, without = (plan("fig2", **wish, config_file=path) for path in (Path("mine.yaml"), None))
+    assert [run.key for run in with_file] == [run.key for run in without]
+
+
 def test_an_option_of_another_algorithm_is_not_passed():
     wish = {"scale": "smoke", "networks": ("darts",), "seeds": 1, "options": {"neuron_num": "3"}}
     runs = plan("fig7", "neuron_number", **wish)
@@ -140,6 +163,14 @@ def test_an_option_of_structure_goes_to_the_networks_that_have_it():
     assert {run.subject.model for run in runs if "--width=0.5" in run.argv} == {"resnet18_comp"}
     with pytest.raises(UsageError, match="--width: no run of"):
         plan("fig2", scale="smoke", networks=("darts",), options={"width": "0.5"})
+
+
+def test_an_option_that_one_network_of_a_group_takes_is_in_its_key_alone():
+    networks = ("resnet18_comp", "vgg13_bn_comp", "dla34_comp")
+    runs = plan("table1", scale="paper", networks=networks, seeds=1, options={"dropout": "0.3"})
+    assert {run.subject.model for run in runs if "--dropout=0.3" in run.argv} == {"vgg13_bn_comp"}
+    for run in runs:
+        assert Planning().subject(run.argv)[0].key == run.key
 
 
 def test_trainings_of_one_plan_do_not_overwrite_each_other(tmp_path):

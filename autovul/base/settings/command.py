@@ -15,7 +15,9 @@ from autovul.base.options import OptionError, Options, option
 from autovul.base.registry import Registry
 from autovul.base.settings import option_types
 
-RESERVED_GROUPS = {"algorithm", "algorithm_name", "command", "dataset", "effective", "groups", "source", "sources"}
+RESERVED_GROUPS = {
+    *("algorithm", "algorithm_name", "command", "config_file", "dataset", "effective", "groups", "source", "sources")
+}
 
 
 class CommandLineOptions(Options):
@@ -96,6 +98,7 @@ class Declared:
         Raises:
             OptionError: It is not allowed; the message says what is, but not which option.
         """
+        _require_unicode(text)
         value = option_types.read_text(self.annotation, text)
         return self._checked(value, option_types.quote(text), nearest(text, option_types.choices(self.annotation)))
 
@@ -105,6 +108,7 @@ class Declared:
         Raises:
             OptionError: As `from_text`.
         """
+        _require_unicode(" ".join(words))
         value = option_types.read_words(option_types.members(self.annotation)[-1], words)
         return self._checked(value, option_types.quote(" ".join(words)))
 
@@ -240,6 +244,12 @@ class Command:
 def builtin() -> list[Declared]:
     """The options that every command has, flags only."""
     return list(_fields("", CommandLineOptions))
+
+
+def _require_unicode(text: str) -> None:
+    """Refuse what no result record, log or page could show."""
+    if not option_types.is_unicode(text):
+        raise OptionError(f"must be Unicode text, got {option_types.quote(text)}")
 
 
 def _fields(group: str, options: type[Options]) -> Iterator[Declared]:

@@ -130,6 +130,15 @@ def quote(text: str) -> str:
     return shorten(text if NUMBER.fullmatch(text) or _fraction(text) is not None else repr(text))
 
 
+def is_unicode(text: str) -> bool:
+    """Whether text can be written as UTF-8. The name of a file that holds other bytes cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def shorten(text: str) -> str:
     """Text that fits into a message of one line."""
     return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}…"

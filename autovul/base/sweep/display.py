@@ -59,12 +59,14 @@ class Display:
 
 
 def status_line(sweep: Sweep, expected: Callable[[Run], float | None]) -> str:
-    """Runs done, running, failed, and the time left."""
+    """Runs done, running, here and elsewhere, failed, and the time left."""
     done = len(sweep.in_state("ok", "diverged"))
     failed = len(sweep.in_state("failed", "skipped"))
     seconds = sweep.launcher.running()  # what a launcher holds may still wait for its turn
     running = [each for each in sweep.in_state("running") if each.run.key in seconds]
-    names = ", ".join(f"{each.run.name} {clock(seconds.get(each.run.key, 0))}" for each in running[:2])
+    elsewhere = len(sweep.in_state("elsewhere"))
+    counted = [f"{elsewhere} elsewhere"] if elsewhere else []
+    names = ", ".join(counted + [f"{each.run.name} {clock(seconds.get(each.run.key, 0))}" for each in running[:2]])
     more = f" and {len(running) - 2} more" if len(running) > 2 else ""
     runs = [each.run for each in sweep.in_state("waiting", "running", "elsewhere")]
     left = time_left(runs, expected, seconds, sweep.launcher.capacity)

@@ -151,8 +151,11 @@ class Ledger:
         )
 
     def fail(self, run: Run, message: str) -> None:
-        """Record that a run came to nothing."""
-        run.subject.failed(message).write(self.result_dir)
+        """Record that a run came to nothing, unless in the place of what it measured before: that stays."""
+        failure = run.subject.failed(message)
+        path = failure.path(self.result_dir)
+        if all(entry.path != path or entry.status == "failed" for entry in self._entries.get(run.key, ())):
+            failure.write(self.result_dir)
 
     def forgive(self, run: Run) -> None:
         """Take away the records of the run's failures, now that it went well."""

@@ -72,6 +72,7 @@ class Wish:
         networks: Networks and groups that take part; none: those of the scale. Own ones join those of an experiment.
         options: Further options of the commands, which win over experiment and scale.
         published: Whether given weights are used, so that nothing is trained.
+        config_file: A configuration file for every run.
     """
 
     experiments: tuple[str, ...]
@@ -80,3 +81,4 @@ class Wish:
     networks: tuple[str, ...] = ()
     options: Mapping[str, Any] | None = None
     published: bool = False
+    config_file: Path | None = None

@@ -80,12 +80,11 @@ class Planner:
         command = PUBLISHED if wish.published and experiment.command == "train" else experiment.command
         after = tuple(key for before in experiment.after for key in firsts.get(before, ()))
         for cell in _cells(self._grid(experiment, wish)):
-            options = self._options(experiment, wish, command, network, cell)
-            argv = (command, f"--model={name}", f"--seed={seed}", *([f"--suffix={suffix}"] if suffix else []))
-            argv += tuple(self._flags(options))
-            # Networks of a group take the same options: the arguments are read and checked once for all of them.
-            alike = name if group == "yours" or name in wish.scale.by_network else group
-            template = (experiment.name, alike, tuple(cell.items()))
+            flags = tuple(self._flags(self._options(experiment, wish, command, network, cell)))
+            argv = (command, f"--model={name}", f"--seed={seed}", f"--suffix={suffix}", *flags)
+            argv += (f"--config={wish.config_file}",) if wish.config_file else ()
+            # For networks of a group that are given the same options, the arguments are read and checked only once.
+            template = (command, name if group == "yours" else group, flags)
             if template not in templates:
                 templates[template] = self.catalogue.subject(argv)
             subject, settings = templates[template]

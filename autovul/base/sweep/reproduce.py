@@ -18,25 +18,33 @@ from autovul.base.sweep.ledger import Ledger
 from autovul.base.sweep.options import MachineOptions, SweepOptions
 from autovul.base.sweep.plan import Catalogue, Run, Wish
 from autovul.base.sweep.planner import Planner
-from autovul.base.sweep.sweep import Sweep
-from autovul.base.sweep.task import Task
+from autovul.base.sweep.sweep import POLL, Sweep
+from autovul.base.sweep.task import BUSY, Outcome, Task
 
 SHOWN = 20  # as many failures are told at the end
+REPORT_SECONDS = 600.0  # for the report, and for that of another sweep before it
 
 
-def reproduce(options: SweepOptions, machines: MachineOptions, passed: Mapping[str, Any], catalogue: Catalogue) -> int:
+def reproduce(
+    options: SweepOptions,
+    machines: MachineOptions,
+    passed: Mapping[str, Any],
+    config_file: Path | None,
+    catalogue: Catalogue,
+) -> int:
     """Run what is missing of the experiments that were asked for.
 
     Args:
         options: The sweep's own options.
         machines: Where runs go.
         passed: Options for the commands that have them.
+        config_file: A configuration file for every command.
         catalogue: Knows networks and commands.
 
     Returns:
         The exit status: 1 if a run failed or was left out because another had, or the time limit came first.
     """
-    runs, names = _plan(options, passed, catalogue)
+    runs, names = _plan(options, passed, config_file, catalogue)
     ledger = Ledger(Path(runs[0].settings.environment.result_dir), catalogue)
     launcher, gpus = choose(machines, runs[0].settings.environment.device, ledger.result_dir.absolute() / ".sweep")
     display = Display(ledger.seconds)
@@ -66,11 +74,13 @@ def reproduce(options: SweepOptions, machines: MachineOptions, passed: Mapping[s
     finally:
         display.close()
     if not options.no_report:
-        _report(ledger.result_dir, options)
+        _report(ledger.result_dir, options, config_file)
     return _conclude(sweep)
 
 
-def _plan(options: SweepOptions, passed: Mapping[str, Any], catalogue: Catalogue) -> tuple[list[Run], list[str]]:
+def _plan(
+    options: SweepOptions, passed: Mapping[str, Any], config_file: Path | None, catalogue: Catalogue
+) -> tuple[list[Run], list[str]]:
     experiments = load_experiments(options.experiments)
     own = [Path(each).stem if each.endswith(FILE_ENDINGS) else each for each in options.experiments]
     wish = Wish(
@@ -80,6 +90,7 @@ def _plan(options: SweepOptions, passed: Mapping[str, Any], catalogue: Catalogue
         networks=options.models,
         options=passed,
         published=options.published_weights,
+        config_file=config_file,
     )
     runs = Planner(experiments, catalogue).plan(wish)
     return runs, list(dict.fromkeys(name for run in runs for name in run.experiments))
@@ -131,19 +142,28 @@ def _conclude(sweep: Sweep) -> int:
     return 1 if sweep.in_state("failed", "skipped") or _missing(sweep) else 0
 
 
-def _report(result_dir: Path, options: SweepOptions) -> None:
-    """Make the report in a process of its own, as a command like the others."""
+def _report(result_dir: Path, options: SweepOptions, config_file: Path | None) -> None:
+    """Make the report in a process of its own, as a command like the others; after that of another sweep, if need be.
+
+    The other's may have come too early for what this sweep has found, or may go into another folder.
+    """
     argv: tuple[str, ...] = ("report", str(result_dir), f"--output_dir={options.report_dir}")
     if own := [name for name in options.experiments if name.endswith(FILE_ENDINGS)]:
         argv += (f"--experiments={','.join(own)}",)
+    if config_file is not None:
+        argv += (f"--config={config_file}",)
     folder = result_dir.absolute() / ".sweep"
     task = Task(
         "report", "report", argv, Path.cwd(), Path("data", "log", "sweep", "report.log"), folder / "report.lock"
     )
-    launcher = LocalLauncher([None])
+    launcher, end = LocalLauncher([None]), time.monotonic() + REPORT_SECONDS
+    outcomes: list[Outcome] = []
     try:
-        launcher.start([task])
-        outcomes = launcher.poll(600)
+        while not outcomes and time.monotonic() < end:
+            launcher.start([task])
+            outcomes = [each for each in launcher.poll(end - time.monotonic()) if each.status != BUSY]
+            if not outcomes:
+                time.sleep(POLL)
     finally:
         launcher.stop()
     if outcomes and outcomes[0].status == 0:

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from autovul.base.result import BOOKKEEPING, Result
+from autovul.base.result import BOOKKEEPING, Result, version_of
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class Subject:
             metrics={},
             status="failed",
             message=message,
+            version=version_of(self.experiment),
         )
 
 

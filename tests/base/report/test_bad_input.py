@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
+from autovul.base import result as result_module
 from autovul.base.report import build, claim_words
 from autovul.base.result import Metric, read_results
 from tests.base.report.records import campaign, make
@@ -49,6 +51,12 @@ def broken(folder, change):
             lambda text: json.dumps({**json.loads(text), "metrics": {"a": {"value": 10**400, "unit": "", "count": 1}}}),
             "not a result record",
         ),  # fmt: skip
+        (lambda text: json.dumps({**json.loads(text), "facts": {"parameters": 10**400}}), "facts: parameters must be"),
+        (
+            lambda text: json.dumps({**json.loads(text), "options": {"data_dir": "caf\udce9"}}),
+            "must be text in Unicode",
+        ),
+        (lambda text: text.replace('"success_rate": {', '"a": {"value": 1e999}, "success_rate": {', 1), "got inf"),
     ],
 )
 def test_a_broken_file_is_named_with_its_reason_and_counted(folder, change, reason):
@@ -66,6 +74,28 @@ def test_a_file_that_is_no_text_is_named(folder):
     (folder / "adv_attack" / "x.json").write_bytes(b"\xff\xfe\x00")
     _, refused = read_results([folder])
     assert [path.name for path, _ in refused] == ["x.json"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are Unicode there")
+def test_a_refused_file_whose_name_is_no_unicode_is_named(folder):
+    (folder / "caf\udce9").mkdir()
+    (folder / "caf\udce9" / "x.json").write_text("{")
+    report = build(*read_results([folder]))
+    for form in forms(report):
+        assert "caf\\" in form and "udce9" in form
+        form.encode()
+
+
+def test_a_record_of_another_version_is_left_out_and_counted(folder, monkeypatch):
+    broken(folder, lambda text: json.dumps({**json.loads(text), "version": 2}))
+    assert len(read_results([folder])[0]) == 33
+    monkeypatch.setattr(result_module, "VERSIONS", {"adv_attack": 2})
+    results, refused = read_results([folder])
+    assert len(results) == 1
+    page, text, markdown = forms(build(results, refused))
+    assert "33 files were refused" in page
+    assert "a record of adv_attack of version 1; only version 2 counts" in page
+    assert all("onlyversion2counts" in "".join(form.split()) for form in (text, markdown))
 
 
 def test_records_of_other_data_stand_apart_in_a_claim_of_their_own():

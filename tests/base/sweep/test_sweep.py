@@ -6,9 +6,11 @@ import time
 
 import pytest
 
+from autovul.base import result as result_module
 from autovul.base.errors import UserError
 from autovul.base.result import read_results
 from autovul.base.sweep import sweep as loop
+from autovul.base.sweep.display import status_line
 from autovul.base.sweep.ledger import Ledger
 from autovul.base.sweep.sweep import Sweep
 from autovul.base.sweep.task import BUSY, LOST
@@ -87,9 +89,19 @@ def test_a_failed_run_is_tried_again_and_the_rest_goes_on(world):
     assert sweep.progress[world.first.key].message == "no again"
     failed = [each for each in read_results([world.folder / "result"])[0] if each.status == "failed"]
     assert [(each.model, each.message) for each in failed] == [("first", "no again")]
+    world.bad["first"] = [(1, "and again")]
+    world.sweep(retries=0).go()
+    failed = [each for each in read_results([world.folder / "result"])[0] if each.status == "failed"]
+    assert [(each.model, each.message) for each in failed] == [("first", "and again")]
     # The next sweep tries again, and the failure is then forgotten.
     world.sweep().go()
     assert [each.status for each in read_results([world.folder / "result"])[0]] == ["ok"] * 4
+
+
+def test_a_failure_has_the_version_of_its_experiment(world, monkeypatch):
+    monkeypatch.setattr(result_module, "VERSIONS", {"attack": 2})
+    assert world.alone.subject.failed("no").version == 2
+    assert world.train.subject.failed("no").version == 1
 
 
 def test_a_lost_worker_is_no_failure_of_the_run_unless_it_happens_again_and_again(world):
@@ -210,6 +222,16 @@ def test_what_another_sweep_runs_is_waited_for(world):
     assert sweep.progress[world.alone.key].found
 
 
+def test_the_state_of_things_counts_what_runs_elsewhere(world):
+    sweep = world.sweep()
+    assert status_line(sweep, lambda run: None).endswith("; running: nothing")
+    sweep.progress[world.alone.key].state = "elsewhere"
+    assert status_line(sweep, lambda run: None).endswith("; running: 1 elsewhere")
+    sweep.progress[world.train.key].state = "running"
+    sweep.launcher.start([sweep._task(world.train, needed=False)])
+    assert status_line(sweep, lambda run: None).endswith("; running: 1 elsewhere, victim 0:00:01")
+
+
 def test_what_another_sweep_gave_up_is_taken_over(world):
     world.bad["alone"] = [(BUSY, "runs elsewhere")]
     sweep = world.sweep()
@@ -264,7 +286,7 @@ def test_weights_of_a_training_with_other_options_are_not_overwritten(world):
         world.sweep().go()
 
 
-def test_a_repeated_training_that_fails_is_not_ok(world):
+def test_a_repeated_training_that_fails_is_not_ok_and_costs_no_record(world):
     world.sweep().go()
     world.train.subject.weights.unlink()
     for path in (world.folder / "result" / "attack").glob("*first*"):
@@ -274,3 +296,7 @@ def test_a_repeated_training_that_fails_is_not_ok(world):
     again.go()
     assert states(again)["victim"] == "failed" and states(again)["first"] == "skipped"
     assert again.progress[world.train.key].message == "out of memory"
+    results, refused = read_results([world.folder / "result"])
+    assert sorted((each.model, each.status) for each in results) == [
+        ("alone", "ok"), ("second", "ok"), ("victim", "ok")]  # fmt: skip
+    assert not refused
