@@ -105,8 +105,8 @@ class Finding:
         known = set(self.where)
         data = self.section.conditions[1 if self.section.algorithm else 0 :]
         rest = [part for part in data if part.partition(" ")[0] not in known]
-        grid = [f"{name} {value}" for name, value in self.where.items()]
-        return [*rest, *(self._named(name) for name in self.experiment.named if name not in known), *grid]
+        named = [name for name in self.experiment.named if name not in known | set(self.section.setting)]
+        return [*rest, *map(self._named, named), *(f"{name} {value}" for name, value in self.where.items())]
 
     def _named(self, name: str) -> str:
         runs = (run.result for network in self.reading.networks for run in network.good)

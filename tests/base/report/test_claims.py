@@ -174,6 +174,9 @@ def test_a_claim_names_what_its_definition_leaves_open():
     results = with_options(campaign(2, ["fig2"]), "nas", pgd_eps=8 / 255, pgd_alpha=2 / 255)
     results = with_options(results, "manual", pgd_eps=8 / 255, pgd_alpha=2 / 255)
     assert finding(build(results), "fig2").conditions == ["cifar10", "pgd_eps 8/255", "pgd_alpha 2/255"]
+    larger = with_options(with_options(results, "nas", pgd_eps=16 / 255), "manual", pgd_eps=16 / 255)
+    for each in build(results + larger).findings:
+        assert sum(part.startswith("pgd_eps ") for part in each.conditions) == 1, "once, where it divides the sections"
     assert "pgd_eps not recorded" in finding(build(campaign(2, ["fig2"])), "fig2").conditions
 
 
