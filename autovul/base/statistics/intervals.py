@@ -118,9 +118,10 @@ def weighted_interval(first: _Weighted, second: _Weighted, level: float = 0.95) 
     """The interval of Σ wᵢ x̄ᵢ over one group of fixed networks minus the same over another; only seeds vary.
 
     Two variances are known for each sum: `variance_by_network`, which takes all runs as independent, and
-    `variance_by_seed`, which holds whatever the runs of a seed share (images, the order of data), but has few degrees
-    of freedom. Each pair of them is joined by Satterthwaite's rule, and the wider of the two intervals is taken. A part
-    that both groups share in a seed cancels in the difference: the interval is then too wide rather than too narrow.
+    `variance_by_seed`, which holds whatever the runs of a seed share (images, the order of data) and how unlike the
+    networks vary, but has few degrees of freedom. Each pair of them is joined by Satterthwaite's rule, and the wider of
+    the two intervals is taken. A part that both groups share in a seed cancels in the difference: the interval is then
+    too wide rather than too narrow.
 
     Returns:
         The interval, or None where a group has no network with two values.
@@ -140,10 +141,9 @@ def weighted_interval(first: _Weighted, second: _Weighted, level: float = 0.95) 
 
 
 def variance_by_network(networks: Sequence[BySeed], weights: Sequence[float]) -> tuple[float, float] | None:
-    """The variance of Σ wᵢ x̄ᵢ if all runs are independent, Σ wᵢ² sᵢ² / nᵢ, and its degrees of freedom.
+    """The variance of Σ wᵢ x̄ᵢ if all runs are independent, s² Σ wᵢ² / nᵢ, and its degrees of freedom.
 
-    Where every network has two values, each has its own sᵢ² and Satterthwaite's rule joins them; where some have one
-    value only, s² is pooled over the others, so that networks are taken to vary alike.
+    s² is pooled over the networks, which are taken to vary alike.
 
     Args:
         networks: For each network its values by seed.
@@ -153,15 +153,12 @@ def variance_by_network(networks: Sequence[BySeed], weights: Sequence[float]) ->
         None where no network has two values.
     """
     samples = [np.array([*values.values()], float) for values in networks]
-    freedoms = [len(sample) - 1 for sample in samples]
-    if not any(freedoms):
+    freedom = sum(len(sample) - 1 for sample in samples)
+    if not freedom:
         return None
-    shares = [weight**2 / len(sample) for weight, sample in zip(weights, samples, strict=True)]
-    if not all(freedoms):
-        pooled = sum(_variance(s) * free for s, free in zip(samples, freedoms, strict=True) if free) / sum(freedoms)
-        return pooled * sum(shares), float(sum(freedoms))
-    parts = [share * _variance(sample) for share, sample in zip(shares, samples, strict=True)]
-    return sum(parts), joined_freedom(*zip(parts, freedoms, strict=True))
+    pooled = sum(_variance(sample) * (len(sample) - 1) for sample in samples if len(sample) > 1) / freedom
+    share = sum(weight**2 / len(sample) for weight, sample in zip(weights, samples, strict=True))
+    return pooled * share, float(freedom)
 
 
 def variance_by_seed(networks: Sequence[BySeed], weights: Sequence[float]) -> tuple[float, float] | None:
@@ -203,12 +200,12 @@ def _variance(sample: np.ndarray) -> float:
     return 0.0 if (sample == sample[0]).all() else float(sample.var(ddof=1))
 
 
-def joined_freedom(*parts: tuple[float, float]) -> float:
-    """Satterthwaite's degrees of freedom of a sum of variances, each with its own degrees of freedom."""
-    total = sum(variance for variance, _ in parts)
+def joined_freedom(first: tuple[float, float], second: tuple[float, float]) -> float:
+    """Satterthwaite's degrees of freedom of the sum of two (variance, degrees of freedom)."""
+    total = first[0] + second[0]
     if total <= 0:
-        return sum(freedom for _, freedom in parts)
-    return 1 / sum((variance / total) ** 2 / freedom for variance, freedom in parts)
+        return first[1] + second[1]
+    return 1 / sum((variance / total) ** 2 / freedom for variance, freedom in (first, second))
 
 
 def t_interval(mean: float, variance: float, freedom: float, level: float = 0.95) -> Interval:
