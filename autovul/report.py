@@ -7,20 +7,33 @@ from pathlib import Path
 
 from autovul.base.atomic import whole_file
 from autovul.base.cli import command
-from autovul.base.experiments import load_experiments
+from autovul.base.experiments import Experiment, load_experiments
 from autovul.base.report import build
 from autovul.base.result import read_results
 from autovul.vision import commands
-from autovul.vision.models.registry import by_group
+from autovul.vision.models.registry import by_group, networks
 
 DEFAULT = Path("./data/result")
+
+
+def canonical(experiment: Experiment) -> Experiment:
+    """With the networks of its claims by the names that records have: a definition may use other ones."""
+
+    def known(side: Sequence[str]) -> tuple[str, ...]:
+        return tuple(networks.canonical(name) if name in networks else name for name in side)
+
+    claims = {
+        name: claim.model_copy(update={"first": known(claim.first), "second": known(claim.second)})
+        for name, claim in experiment.claims.items()
+    }
+    return experiment.model_copy(update={"claims": claims})
 
 
 @command("report")
 def main(argv: Sequence[str] | None = None) -> int:
     """Read the records, print the findings, and write page, texts and tables."""
     options = commands.read("report", argv).report
-    experiments = load_experiments(options.experiments)
+    experiments = {name: canonical(each) for name, each in load_experiments(options.experiments).items()}
     usual = [DEFAULT] if DEFAULT.exists() else []  # before the first run there is nothing, and a page that says so
     results, refused = read_results([Path(path) for path in options.results] or usual)
     report = build(results, refused, experiments, by_group())

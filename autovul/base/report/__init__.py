@@ -9,7 +9,7 @@ from typing import Literal
 
 from autovul.base.experiments import Experiment, load_experiments
 from autovul.base.report.contents import Contents
-from autovul.base.report.sorting import make_sections
+from autovul.base.report.sorting import make_sections, network_name
 from autovul.base.result import Result
 
 __all__ = ["Report", "build"]
@@ -76,4 +76,7 @@ def build(
         groups: The networks that each group has, so that the report can tell which of a claim's were not measured.
     """
     definitions = load_experiments() if experiments is None else experiments
+    home = {name: group for group, names in groups.items() for name in names}
+    # A record says which group its network was in when it was made; what counts is where it is now.
+    results = [r if r.group == "yours" else r.replace(group=home.get(network_name(r), r.group)) for r in results]
     return Report(tuple(results), tuple(refused), tuple(make_sections(results)), definitions, groups)

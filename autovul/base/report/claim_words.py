@@ -73,15 +73,13 @@ def label(finding: Finding) -> str:
     """The verdict of a claim in a few words; for a range, how many networks are in it."""
     if finding.claim.range is not None:
         inside, networks = len(finding.inside), len(finding.reading.first)
-        return f"{inside} of {networks} inside" if networks else NO_VERDICT
-    if finding.claim.expected is None:
-        return "shown, not judged"
-    return verdict_text(finding.verdict) + (f" ({_share(finding)})" if any(finding.absent) else "")
-
-
-def _share(finding: Finding) -> str:
-    wanted = sum(map(len, finding.wanted))
-    return f"{wanted - sum(map(len, finding.absent))} of {wanted} networks"
+        text = f"{inside} of {networks} inside" if networks else NO_VERDICT
+    elif finding.claim.expected is None:
+        text = "shown, not judged"
+    else:
+        text = verdict_text(finding.verdict)
+    wanted, absent = (sum(map(len, sides)) for sides in (finding.wanted, finding.absent))
+    return f"{text} ({wanted - absent} of {wanted} networks)" if absent else text
 
 
 def tone(finding: Finding) -> str:
@@ -229,7 +227,7 @@ def notices(finding: Finding) -> str:
             if wanted
         ]
         lacking = wording.listed([name for side in finding.absent for name in side], 8)
-        found.append(f"Measured: {wording.listed(shares)}. Without a value: {lacking}.")
+        found.append(f"Measured: {'; '.join(shares)}. Without a value: {lacking}.")
     if finding.unmeasured:
         parts = [f"{network.label} ({why})" for network, why in finding.unmeasured]
         found.append(f"In no mean: {wording.listed(parts, 8)}.")

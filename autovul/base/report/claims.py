@@ -13,6 +13,7 @@ from typing import Any
 
 from autovul.base.experiments import Claim, Experiment
 from autovul.base.experiments.definition import LARGEST, SMALLEST
+from autovul.base.groups import GROUPS
 from autovul.base.report import catalogue
 from autovul.base.report.sections import Network, Section
 from autovul.base.report.sorting import network_name, option_text
@@ -106,12 +107,15 @@ class Finding:
         data = self.section.conditions[1 if self.section.algorithm else 0 :]
         rest = [part for part in data if part.partition(" ")[0] not in known]
         named = [name for name in self.experiment.named if name not in known | set(self.section.setting)]
+        if self.section.experiment != self.experiment.command:
+            rest = [self.section.title, *rest]
         return [*rest, *map(self._named, named), *(f"{name} {value}" for name, value in self.where.items())]
 
     def _named(self, name: str) -> str:
-        runs = (run.result for network in self.reading.networks for run in network.good)
+        sides = (*self.reading.first, *self.reading.second) or self.reading.networks
+        runs = (run.result for network in sides for run in network.good)
         values = dict.fromkeys(option_text(result.options[name]) for result in runs if name in result.options)
-        return f"{name} {'/'.join(values) or 'not recorded'}"
+        return f"{name} {' or '.join(values) or 'not recorded'}"
 
     @cached_property
     def verdict(self) -> Verdict | None:
@@ -180,7 +184,8 @@ def find(
             for name, claim in experiment.claims.items():
                 where = resolve(claim.where, siblings)
                 for section in siblings:
-                    wanted = _members(claim.first, groups), _members(claim.second, groups)
+                    first = _members(claim.first, groups)
+                    wanted = first, [name for name in _members(claim.second, groups) if name not in first]
                     found = _judge(len(findings) + 1, name, experiment, claim, section, where, siblings, wanted)
                     if found is not None:
                         findings.append(found)
@@ -189,7 +194,7 @@ def find(
 
 def _members(side: Sequence[str], groups: Mapping[str, Sequence[str]]) -> list[str]:
     """The networks of a claim's side, its groups resolved; none where the groups are not known."""
-    return [member for name in side for member in groups.get(name, (name,) if groups else ())]
+    return [member for name in side for member in groups.get(name, (name,) if groups and name not in GROUPS else ())]
 
 
 def families(sections: Sequence[Section], experiment: Experiment) -> list[list[Section]]:

@@ -129,8 +129,9 @@ def _own(finding: Finding, name: str, control: Control) -> Controlled:
     claim, metric = finding.claim, control.metric or finding.claim.metric
     where = resolve({**claim.where, **control.where}, finding.siblings)
     options = {**finding.experiment.options, **where}
-    readings = [read(matching(section, options), claim, metric) for section in finding.siblings]
-    reading = max(readings, key=lambda each: bool(each.first and each.second))
+    readings = [(read(matching(section, options), claim, metric), section) for section in finding.siblings]
+    reading, section = max(readings, key=lambda each: bool(each[0].first and each[0].second))
+    apart = section.confounds(reading.first, reading.second)
     expected = -claim.expected if claim.expected is not None and control.reversed else claim.expected
     is_other = control.metric not in (None, claim.metric)
     note = ""
@@ -139,11 +140,13 @@ def _own(finding: Finding, name: str, control: Control) -> Controlled:
         title = f"{catalogue.metric_info(metric).title} ({metric})"
         note = f"No records of both sides have {title}{f' under {values}' if values else ''}."
     else:
-        note = " ".join(filter(None, [_of_other_networks(reading, finding.reading), _resolved(control, where)]))
+        unlike = f"No verdict: the sides differ in {wording.listed(apart)}." if apart else ""
+        parts = unlike, _of_other_networks(reading, finding.reading), _resolved(control, where)
+        note = " ".join(filter(None, parts))
         if control.reversed:
             note += " It falls where the claim's metric rises, so the claimed sign turns."
     tolerance = None if is_other else claim.tolerance
-    judged = not finding.confounds
+    judged = not (finding.confounds or apart)
     return Controlled(name, metric, reading.unit, reading.difference, expected, tolerance, note.strip(), judged=judged)
 
 
@@ -226,7 +229,7 @@ def _adjusted(
     elif len(first) + len(second) < LEAST_FOR_A_LINE:
         note += f": {LEAST_FOR_A_LINE} networks are the fewest that a line is drawn through."
     else:
-        note += "." if difference else ": it does not vary within the sides."
+        note += ". Judged by the interval in general." if difference else ": it does not vary within the sides."
     if (left_out := len((*finding.reading.first, *finding.reading.second)) - len(first) - len(second)) > 0:
         note += f" {wording.plural(left_out, 'network')} of which it is not known left out."
     unit = finding.reading.unit

@@ -81,8 +81,10 @@ class Relation:
         """By what is left within the groups, since a difference of the groups alone makes a correlation over both."""
         if len({point.network.group for point in self.points}) == 1:
             return _in_words(self.correlation)
-        words = {_in_words(interval) for interval in self.within.values()}
-        return words.pop() + " within groups" if len(words) == 1 else "undecided within groups"
+        words = {catalogue.group_title(group): _in_words(interval) for group, interval in self.within.items()}
+        if len(set(words.values())) == 1:
+            return f"{next(iter(words.values()))} within {wording.listed(words)}"
+        return "unlike within groups" if words else "the groups are too small to tell it from their difference"
 
 
 def _in_words(interval: Interval | None) -> str:

@@ -27,6 +27,7 @@ GROUP_MEANINGS = {
     "manual": "networks that people designed (manual)",
     "nas": "networks that a search designed (NAS)",
     "mitigated": "searched networks changed to be safer (mitigated)",
+    "variant": "near-doubles of the searched ones (variants)",
     "yours": "your own",
 }
 FACTS = {"parameters": "Parameters", "multiply_adds": "Multiply-adds", "depth": "Depth", "skips": "Skips"}
@@ -185,18 +186,26 @@ def headline(comparison: Comparison, unit: str) -> str:
     meaning, turned = "", below_chance(comparison.metric, comparison.means)
     if comparison.confounded:
         meaning = ", under different conditions"
-    elif metric.easier and not turned:
-        meaning = f", that is {'easier' if estimate * metric.easier > 0 else 'harder'} to attack"
+    elif metric.easier:
+        gains = _distances(comparison.metric, comparison.means) or comparison.means
+        meaning = f", that is {'easier' if (gains[0] - gains[1]) * metric.easier > 0 else 'harder'} to attack"
     found = f"{metric.title}: {means}. {first} is {size}{points} {'higher' if estimate > 0 else 'lower'}{meaning}."
     return f"{found} {turned}".rstrip()
 
 
-def below_chance(metric: str, means: Iterable[float]) -> str:
-    """That a larger value is not easier for an attacker where a score is worse than guessing; else nothing."""
-    chance = catalogue.metric_info(metric).chance
-    if chance is None or min(means) >= chance:
+def below_chance(metric: str, means: Sequence[float]) -> str:
+    """What counts where a score is worse than guessing; else nothing."""
+    distances, chance = _distances(metric, means), catalogue.metric_info(metric).chance
+    if not distances:
         return ""
-    return f"An attacker turns a score below {chance:g} round, so that higher is not easier here."
+    counts = " against ".join(map(number, distances))
+    return f"An attacker turns a score below {chance:g} round, so that its distance from {chance:g} counts: {counts}."
+
+
+def _distances(metric: str, means: Sequence[float]) -> list[float]:
+    """How far scores are from guessing, where one is worse than that and an attacker would turn it round; else none."""
+    chance = catalogue.metric_info(metric).chance
+    return [] if chance is None or min(means) >= chance else [abs(mean - chance) for mean in means]
 
 
 def caveats(comparison: Comparison, unit: str) -> list[str]:

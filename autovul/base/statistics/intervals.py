@@ -166,7 +166,8 @@ def variance_by_seed(networks: Sequence[BySeed], weights: Sequence[float]) -> tu
 
     With uₛ the sum over the networks of wᵢ / nᵢ · (xᵢₛ − x̄ᵢ), the part of seed s, it is S / (S − 1) · Σ uₛ² over the S
     seeds, with S − 1 degrees of freedom. Where all networks have the same seeds and weights it is that of the mean of
-    the S seeds' means.
+    the S seeds' means. A network with one value has no part; the others' variance is taken for it, with the square of
+    the weights' sum and the mean of 1 / nᵢ.
 
     Source: Liang and Zeger, Biometrika 73 (1986), for one cluster a seed.
 
@@ -175,11 +176,11 @@ def variance_by_seed(networks: Sequence[BySeed], weights: Sequence[float]) -> tu
         weights: One a network.
 
     Returns:
-        None where no network has two values.
+        None where no network with a weight has two values.
     """
     parts: dict[int, float] = {}
     for values, weight in zip(networks, weights, strict=True):
-        if len(values) > 1:
+        if len(values) > 1 and weight:
             same = len(set(values.values())) == 1  # rounding in the mean must not look like spread
             mean = next(iter(values.values())) if same else fmean(values.values())
             for seed, value in values.items():
@@ -187,7 +188,11 @@ def variance_by_seed(networks: Sequence[BySeed], weights: Sequence[float]) -> tu
     seeds = len(parts)
     if not seeds:
         return None
-    return seeds / (seeds - 1) * math.fsum(part**2 for part in parts.values()), seeds - 1.0
+    every = [(len(values), abs(weight)) for values, weight in zip(networks, weights, strict=True)]
+    told = [(count, weight) for count, weight in every if count > 1]
+    whole, known = (sum(w for _, w in each) * sum(w / count for count, w in each) for each in (every, told))
+    variance = seeds / (seeds - 1) * math.fsum(part**2 for part in parts.values())
+    return variance * whole / known, seeds - 1.0
 
 
 def _variance_of_mean(values: Sequence[float]) -> tuple[float, float]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from autovul.base.report import build, claim_words, controls
+from autovul.base.report import build, claim_words, controls, wording
 from autovul.base.report.controls import Controlled
 from autovul.base.result import Metric
 from autovul.base.statistics import Difference, Interval, Verdict
-from tests.base.report.records import campaign, make
+from tests.base.report.records import MANUAL, campaign, make
 
 
 def control(report, claim, name):
@@ -50,7 +50,9 @@ def test_networks_far_off_the_line_leave_equal_accuracy_undecided():
     assert finding.verdict.direction == "holds"
     assert found.difference.these_networks.low > 0, "seeds alone would decide it"
     assert found.difference.architectures.low < 0 and found.survives(finding.verdict) == "undecided"
-    assert found.interval == found.difference.architectures
+    assert found.interval == found.difference.architectures and "Judged by the interval in general." in found.note
+    these = wording.interval_text(found.difference.these_networks, "%", signed=True)
+    assert these in report.html()
 
 
 def test_four_networks_draw_no_line():
@@ -67,6 +69,18 @@ def test_a_control_of_other_networks_says_so():
     fewer = [r for r in results if r.options["init"] != "published" or r.model != "darts"]
     _, found = control(build(fewer), "fig12", "He's initialisation for all")
     assert found.note == "Of 17 networks, the claim of 16; 16 of them the same."
+
+
+def test_a_control_whose_own_sides_are_unlike_is_not_judged():
+    some = MANUAL[:3]  # a minority of the claim's manual networks, and all of the control's
+    results = [
+        r.replace(options={**r.options, "sample_num": 64 if r.model in some else 512})
+        for r in campaign(2, ["fig12"])
+        if r.options["init"] == "published" or r.group == "nas" or r.model in some
+    ]
+    finding, found = control(build(results), "fig12", "He's initialisation for all")
+    assert finding.verdict is not None and found.difference is not None
+    assert found.verdict is None and found.note.startswith("No verdict: the sides differ in sample_num.")
 
 
 def test_seeds_that_share_weights_in_part_are_said():

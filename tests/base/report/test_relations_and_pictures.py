@@ -34,7 +34,7 @@ def test_a_relation_is_spearmans_over_networks(report):
 
 @pytest.mark.parametrize(
     ("slope", "words"),
-    [(0.0, "undecided within groups"), (9.0, "the two rise together within groups")],
+    [(0.0, "undecided within Manual and NAS"), (9.0, "the two rise together within Manual and NAS")],
 )
 def test_a_difference_of_the_groups_alone_is_no_relation(slope, words):
     results = []
@@ -47,6 +47,23 @@ def test_a_difference_of_the_groups_alone_is_no_relation(slope, words):
     found = related(build(results), "fig2")["depth"]
     assert found.correlation.low > 0, "over both groups the two rise together in any case"
     assert f"over 17 networks: {words}." in found.sentence
+
+
+def test_a_group_too_small_for_a_correlation_does_not_speak():
+    results = [
+        r.replace(facts={**r.facts, "depth": place}, metrics={"success_rate": Metric(50.0 + place, "%", 1000)})
+        for place, r in enumerate(campaign(1, ["fig2"]))
+        if r.group == "nas" or r.model in MANUAL[:4]
+    ]
+    assert "the two rise together within NAS." in related(build(results), "fig2")["depth"].sentence
+    down = [
+        r.replace(metrics={"success_rate": Metric(50.0 - place, "%", 1000)}) if r.group == "manual" else r
+        for place, r in enumerate(
+            r.replace(facts={**r.facts, "depth": p}, metrics={"success_rate": Metric(50.0 + p, "%", 1000)})
+            for p, r in enumerate(campaign(1, ["fig2"]))
+        )
+    ]
+    assert "unlike within groups." in related(build(down), "fig2")["depth"].sentence
 
 
 def test_gradient_variance_is_the_one_that_its_claim_reads(report):
