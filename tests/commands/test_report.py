@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from autovul.report import main
+from autovul.base.experiments import Claim, Experiment
+from autovul.report import canonical, main
 from tests.base.report.records import campaign
 
 OWN = """
@@ -59,3 +60,10 @@ def test_an_experiment_that_is_none_ends_in_one_line(folder, capsys):
     assert main(["--experiments", "own.yaml"]) == 2
     error = capsys.readouterr().err
     assert "own.yaml" in error and "titel" in error and "Traceback" not in error
+
+
+def test_claims_know_networks_by_every_name():
+    claim = Claim(says="x", metric="m", first=("densenet_comp", "nas"), second=("bit_comp", "mine"), expected=1)
+    own = Experiment(name="own", title="Own", command="train", networks=("nas",), claims={"own": claim})
+    found = canonical(own).claims["own"]
+    assert (found.first, found.second) == (("densenet121_comp", "nas"), ("bit-m-r50x1_comp", "mine"))

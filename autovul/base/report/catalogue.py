@@ -105,7 +105,7 @@ METRICS = {
     "thief_accuracy": MetricInfo("Thief's accuracy", rate=True),
     "victim_accuracy": MetricInfo("Victim's accuracy", rate=True),
     "boundary_auc": MetricInfo("AUC, boundary distance", easier=1, chance=0.5),
-    "boundary_auc_mirrored": MetricInfo("AUC as published", easier=1, chance=0.5),
+    "boundary_auc_mirrored": MetricInfo("AUC as published", easier=1),
     "confidence_auc": MetricInfo("AUC, confidence", easier=1, chance=0.5),
     "entropy_auc": MetricInfo("AUC, entropy", easier=1, chance=0.5),
     "loss_auc": MetricInfo("AUC, loss", easier=1, chance=0.5),
