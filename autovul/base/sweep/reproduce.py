@@ -20,6 +20,7 @@ from autovul.base.sweep.plan import Catalogue, Run, Wish
 from autovul.base.sweep.planner import Planner
 from autovul.base.sweep.sweep import POLL, Sweep
 from autovul.base.sweep.task import BUSY, Outcome, Task
+from autovul.base.training.options import TrainingOptions
 
 SHOWN = 20  # as many failures are told at the end
 REPORT_SECONDS = 600.0  # for the report, and for that of another sweep before it
@@ -53,7 +54,7 @@ def reproduce(
         ledger,
         launcher,
         display,
-        log_dir=Path("data", "log", "sweep"),
+        log_dir=_log_dir(runs),
         threads=machines.threads,
         gpus=gpus,
         retries=options.retries,
@@ -76,6 +77,12 @@ def reproduce(
     if not options.no_report:
         _report(ledger.result_dir, options, config_file)
     return _conclude(sweep)
+
+
+def _log_dir(runs: Sequence[Run]) -> Path:
+    """The folder of what runs print: in that of the training logs, or where these are by default if nothing trains."""
+    logs = (run.settings.training.log_dir for run in runs if "training" in run.settings.groups)
+    return Path(next(logs, TrainingOptions().log_dir), "sweep")
 
 
 def _plan(
