@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from autovul.base.checkpoint import load_state
+from autovul.base.checkpoint import load_checkpoint, load_state
 from autovul.base.errors import Interrupted, UserError
 from autovul.base.progress import Progress
 from autovul.base.trainer import TrainingOptions, cross_entropy_step
@@ -282,6 +283,65 @@ def test_changed_options_take_effect(tmp_path: Path) -> None:
         quiet_trainer(options, state_path=copy).fit(model, Points())
         ends.append(model.classifier.weight)
     assert not torch.equal(*ends)
+
+
+@pytest.mark.parametrize(("before", "after"), [("full", "classifier"), ("classifier", "full")])
+def test_momenta_follow_their_parameters(tmp_path: Path, before: str, after: str) -> None:
+    """Of the parameters that are trained, those that were before keep their momentum, and the others start anew."""
+    options = with_changes(parameters=before)
+    path = stopped_run(tmp_path / "net.state", options=options)
+    plain = load_checkpoint(path)["state"]
+    kept = {plain["trained"][index]: entries["momentum_buffer"] for index, entries in plain["optimiser"].items()}
+    first: dict[str, Tensor | None] = {}
+    model = tiny_net()
+
+    def spy(optimiser: torch.optim.Optimizer, *_: Any) -> None:
+        trained = {id(p) for group in optimiser.param_groups for p in group["params"]}
+        for name, parameter in model.named_parameters():
+            if id(parameter) in trained:
+                momentum = optimiser.state[parameter].get("momentum_buffer")
+                first.setdefault(name, None if momentum is None else momentum.clone())
+
+    handle = register_optimizer_step_pre_hook(spy)
+    try:
+        changed = options.model_copy(update={"parameters": after, "resume": True, "resume_changed": True})
+        quiet_trainer(changed, state_path=path).fit(model, Points())
+    finally:
+        handle.remove()
+    assert {name.split(".")[0] for name in first} == {"classifier", *(["features"] if after == "full" else [])}
+    for name, momentum in first.items():
+        assert (momentum is None) == (name not in kept)
+        assert momentum is None or torch.equal(momentum, kept[name])
+
+
+def test_momentum_may_be_asked_for_later(tmp_path: Path) -> None:
+    options = with_changes(OptimType="RMSprop", momentum=0.0)
+    path = stopped_run(tmp_path / "net.state", options=options)
+    changed = options.model_copy(update={"momentum": 0.9, "resume": True, "resume_changed": True})
+    assert quiet_trainer(changed, state_path=path).fit(tiny_net(), Points()).status == "ok"
+
+
+@pytest.mark.parametrize("moment", [(2, 0), (3, 1)])
+def test_a_run_that_diverges_after_a_resume_has_the_last_good_epoch(tmp_path: Path, moment: tuple[int, int]) -> None:
+    """And not the weights of the moment at which it was stopped."""
+
+    def step(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        loss, logits = cross_entropy_step(model, x, y)
+        return loss * (torch.nan if seen[-1] == (3, 2) else 1), logits
+
+    seen: list[tuple[int, int]] = []
+
+    def fit(model: nn.Module, path: Path, *stops: tuple[int, int], resume: bool = False) -> History:
+        stop = stop_at(*stops)
+        points = Points(visit=lambda epoch, batch: (seen.append((epoch, batch)), stop(epoch, batch)))
+        return quiet_trainer(with_changes(resume=resume), state_path=path, step=step).fit(model, points)
+
+    twin, model = tiny_net(), tiny_net()
+    assert fit(twin, tmp_path / "twin.state").status == "diverged"
+    with pytest.raises(Interrupted):
+        fit(tiny_net(), tmp_path / "net.state", moment)
+    assert fit(model, tmp_path / "net.state", resume=True).status == "diverged"
+    assert all(map(torch.equal, model.state_dict().values(), twin.state_dict().values()))
 
 
 def test_no_state_yet_starts_from_scratch_and_says_so(

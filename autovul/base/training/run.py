@@ -66,7 +66,7 @@ class TrainingRun:
         state = self.state
         if self.options.resume:
             self._resume()
-        self.last_good = _snapshot(state.model)
+        state.last_good = state.last_good or _snapshot(state.model)
         self.log.begin(state.epoch, state.step)
         event = "resume" if state.history.resumed_from else "start"
         self.log.write(
@@ -175,7 +175,7 @@ class TrainingRun:
         state.epoch, state.step, state.mean = state.epoch + 1, 0, RunningMean()
         history = state.history
         best = history.best_state if history.best_epoch == state.epoch else None
-        self.last_good = _snapshot(state.model) if best is None else best
+        state.last_good = _snapshot(state.model) if best is None else best
         last = state.epoch == self.options.epoch
         if last:
             self.log.write("end", state.epoch, best_epoch=history.best_epoch)
@@ -224,6 +224,8 @@ class TrainingRun:
 
     def _figures(self) -> dict[str, str]:
         mean = self.state.mean
+        if not mean.count:  # nothing of the epoch has been read from the device yet
+            return {}
         speed = mean.count / max(mean.seconds, 1e-9)
         return {"loss": f"{mean.loss:.4f}", "accuracy": f"{mean.accuracy:.2%}", "samples/s": f"{speed:.0f}"}
 
@@ -252,7 +254,7 @@ class TrainingRun:
     def fall_back(self, found: Diverged) -> None:
         """Enter the divergence and go back to the last good weights."""
         state, (epoch, step) = self.state, found.args
-        state.model.load_state_dict(self.last_good)
+        state.model.load_state_dict(state.last_good)
         state.history.status, state.history.diverged_at = "diverged", (epoch, step)
         self.log.write("diverged", epoch - 1, step)
         self.progress.say(f"diverged at epoch {epoch}, step {step}: the loss or a weight is not finite")

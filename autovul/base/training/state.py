@@ -33,6 +33,7 @@ class TrainingState:
         self.step = 0  # steps that are done in the epoch that follows
         self.mean = RunningMean()
         self.history = History()
+        self.last_good: dict[str, Any] = {}  # the model's entries after the last epoch without NaN; on the CPU
         self.rank = 0  # of this process in a team
         self.random_states: list[dict[str, Any]] = []  # of all processes of a team, when the state is to be saved
 
@@ -44,6 +45,8 @@ class TrainingState:
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict()["state"],
             "optimiser_kind": type(self.optimiser).__name__,
+            "trained": self._trained(),
+            "last_good": self.last_good if self.step else None,  # else it is the model itself
             "scaler": self.scaler.state_dict(),
             "random": self.random_states or [random_state(self.device)],
             "mean": self.mean.to_plain(),
@@ -54,9 +57,9 @@ class TrainingState:
     def from_plain(self, plain: dict[str, Any]) -> None:
         """Take over what `to_plain` gave. The optimiser's hyper-parameters stay those of this run's options."""
         self.model.load_state_dict(plain["model"])
+        self.last_good = plain["last_good"] or {}
         if plain["optimiser_kind"] == type(self.optimiser).__name__:
-            groups = self.optimiser.state_dict()["param_groups"]
-            self.optimiser.load_state_dict({"state": plain["optimiser"], "param_groups": groups})
+            self._continue_optimiser({plain["trained"][index]: kept for index, kept in plain["optimiser"].items()})
         if plain["scaler"] and self.scaler.is_enabled():
             self.scaler.load_state_dict(plain["scaler"])
         if self.extra and plain["extra"] is not None:
@@ -64,4 +67,18 @@ class TrainingState:
         self.mean.from_plain(plain["mean"])
         self.history.from_plain(plain["history"])
         self.epoch, self.step = plain["epoch"], plain["step"]
-        restore_random_state(plain["random"][self.rank], self.device)
+        if self.rank < len(plain["random"]):  # else there are more processes than there were
+            restore_random_state(plain["random"][self.rank], self.device)
+
+    def _trained(self) -> list[str]:
+        """The names of the parameters, in the optimiser's order."""
+        names = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        return [names[id(p)] for group in self.optimiser.param_groups for p in group["params"]]
+
+    def _continue_optimiser(self, found: dict[str, dict[str, Any]]) -> None:
+        """Take over what the optimiser kept of each parameter that is still trained."""
+        kept = {index: found[name] for index, name in enumerate(self._trained()) if name in found}
+        for state in kept.values():
+            if isinstance(self.optimiser, torch.optim.RMSprop) and self.optimiser.defaults["momentum"]:
+                state.setdefault("momentum_buffer", torch.zeros_like(state["square_avg"]))  # it had no momentum before
+        self.optimiser.load_state_dict({"state": kept, "param_groups": self.optimiser.state_dict()["param_groups"]})
