@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import math
-import sys
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -54,4 +54,8 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     package = Path(__file__).resolve().parent.parent / "autovul" / "vision" / "marks"
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else package)
+    parser = argparse.ArgumentParser(description="Draw the marks that the package ships.")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=package, help="where to write them (default: the package)"
+    )
+    main(parser.parse_args().folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
 import time
@@ -46,7 +47,7 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def _remove_stale(path: Path) -> None:
-    for temporary in path.parent.glob(f".{path.name}.*.tmp"):
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         with contextlib.suppress(OSError):  # another process may remove it first
             if time.time() - temporary.stat().st_mtime > STALE_SECONDS:
                 temporary.unlink()

@@ -232,11 +232,17 @@ def _settings(
     sections = (algorithm, command.name) if algorithm else (command.name,)
     explicit: dict[str, dict[str, Any]] = {group: {} for group in command.groups}
     sources: dict[str, str] = {}
-    for each in command.declared(algorithm):
-        resolved = _resolve(each, given, files, dataset, sections)
-        sources[each.name] = resolved.source
-        if each.group and resolved.source != "default":
-            explicit.setdefault(each.group, {})[each.name] = resolved.value
+    declared = command.declared(algorithm)
+    resolved = {each.name: _resolve(each, given, files, dataset, sections) for each in declared}
+    misplaced = {*command.misplaced({name: each.value for name, each in resolved.items()})} - set(given)
+    for each in declared:
+        value, source = resolved[each.name].value, resolved[each.name].source
+        if each.name in misplaced and source != "default":
+            sources[each.name] = f"default (that of {source} does not suit)"
+            continue
+        sources[each.name] = source
+        if each.group and source != "default":
+            explicit.setdefault(each.group, {})[each.name] = value
     classes = dict(command.groups)
     values: dict[str, Any] = {}
     if command.algorithm and algorithm:

@@ -23,6 +23,7 @@ from autovul.vision.datasets import (
     TrainingDataOptions,
     ValidatedDataOptions,
 )
+from autovul.vision.models.factory import misplaced
 from autovul.vision.models.options import ModelOptions
 from autovul.vision.tools.contour_measurement import ContourMeasurement
 from autovul.vision.tools.genotype_display import GenotypeDisplay
@@ -50,8 +51,10 @@ def _on(data: type[DataOptions], **groups: type[Options]) -> dict[str, type[Opti
     return {"environment": EnvironmentOptions, "data": data, "model": ModelOptions, **groups}
 
 
+_OnNetwork = functools.partial(Command, misplaced=misplaced)
+
 COMMANDS = (
-    Command(
+    _OnNetwork(
         "train",
         "Train an image classifier, validate it, and save its weights.",
         _on(TrainingDataOptions, training=TrainingOptions, adversary=AdversarialTrainingOptions),
@@ -61,13 +64,13 @@ COMMANDS = (
             "autovul train -m densenet_comp --lr_scheduler --cutout --grad_clip 5 --epoch 200",
         ),
     ),
-    Command(
+    _OnNetwork(
         "validate",
         "Measure a trained classifier on the validation split.",
         _on(ValidatedDataOptions),
         examples=("autovul validate -d digits", "autovul validate -m drnas --suffix _s1"),
     ),
-    Command(
+    _OnNetwork(
         "adv_attack",
         "Attack a trained classifier with adversarial examples.",
         _on(AttackedDataOptions, output=OutputOptions),
@@ -78,7 +81,7 @@ COMMANDS = (
             "autovul adv_attack --grad_method nes --query_num 100",
         ),
     ),
-    Command(
+    _OnNetwork(
         "poison",
         "Train on mislabelled images and see what it costs, or make one input misjudged (poison_basic).",
         _on(TrainingDataOptions, training=TrainingOptions, output=OutputOptions),
@@ -89,7 +92,7 @@ COMMANDS = (
             "autovul poison -d digits --attack poison_basic --test_num 10",
         ),
     ),
-    Command(
+    _OnNetwork(
         "extraction",
         "Steal a trained classifier: train a copy on its answers.",
         _on(TrainingDataOptions, training=TrainingOptions, output=OutputOptions),
@@ -101,7 +104,7 @@ COMMANDS = (
             "autovul extraction --engine art --nb_stolen 1000",
         ),
     ),
-    Command(
+    _OnNetwork(
         "membership",
         "Tell the images that a classifier was trained on from others.",
         _on(MirroredDataOptions, output=OutputOptions),
@@ -113,7 +116,7 @@ COMMANDS = (
             "autovul membership --engine art --method boundary",
         ),
     ),
-    Command(
+    _OnNetwork(
         "backdoor",
         "Plant a backdoor into a trained classifier: images with a trigger are given the target class.",
         _on(TrainingDataOptions, training=TrainingOptions, output=OutputOptions),
@@ -125,7 +128,7 @@ COMMANDS = (
             "autovul backdoor -d digits --validate_only",
         ),
     ),
-    Command(
+    _OnNetwork(
         "grad_var",
         "Measure how much a network's gradient varies from image to image, untrained unless --pretrain.",
         _on(DataOptions, tool=GradientMeasurement),
@@ -135,7 +138,7 @@ COMMANDS = (
             "autovul grad_var -d digits -m vgg13_bn_comp --pretrain",
         ),
     ),
-    Command(
+    _OnNetwork(
         "loss_contour",
         "Draw the loss on a plane through the weights of the first convolution, or through the input.",
         _on(ValidatedDataOptions, output=OutputOptions, tool=ContourMeasurement),

@@ -90,7 +90,8 @@ def test_a_configuration_file_holds_for_the_sweep_and_for_its_runs(world, capsys
 
 
 def test_a_run_that_fails_is_named_with_its_reason(world, capsys):
-    assert go("fig2", *"--models darts --test_num 100000 --no_report --retries 0 --log_dir logs".split()) == 1
+    arguments = ["--models", "darts", "--test_num", "100000", "--no_report", "--retries", "0", "--log_dir", "logs"]
+    assert go("fig2", *arguments) == 1
     out = capsys.readouterr().out
     assert any("digits: 100000" in log.read_text() for log in (world / "logs" / "sweep").iterdir())
     assert not (world / "data" / "log").exists()

@@ -60,6 +60,8 @@ def check(capsys, line, status, parts):
         ("train --cutout_length 8", ["--cutout_length does nothing without --cutout"]),
         ("train --resume_changed", ["--resume_changed does nothing without --resume"]),
         ("train --amp --precision bf16", ["amp", "precision"]),
+        ("train --suffix=/../../elsewhere", ["--suffix", "part of a file's name", "model_dir"]),
+        ("train --suffix=_*", ["--suffix", "part of a file's name"]),
         ("train --norm_layer ln", ["--norm_layer", "bn", "gn", "ln"]),
         ("train --seed -1", ["--seed", "from 0 to 4294967295"]),
         ("train --device cuda:99", ["device", "cuda:99"]),

@@ -13,6 +13,7 @@ from autovul.base.registry import UnknownName
 from autovul.base.sweep.plan import Wish
 from autovul.base.sweep.planner import Planner
 from autovul.vision import commands
+from autovul.vision.models.options import ModelOptions
 from autovul.vision.planning import Planning
 
 MANUAL = {
@@ -292,3 +293,26 @@ def test_seeds_that_share_given_weights_write_into_folders_of_their_own(workspac
     for run in attacks:
         subject, _ = Planning().subject(run.argv)
         assert subject.options["attack_dir"] == run.subject.options["attack_dir"]
+
+
+@pytest.mark.parametrize(
+    ("network", "taken"),
+    [
+        ("resnet18_comp", {"width"}),
+        ("vgg13_bn_comp", {"width", "dropout"}),
+        ("drnas", {"layers", "dropout", "auxiliary"}),
+        ("darts --model_arch=diy_deep", {"layers", "dropout", "auxiliary"}),
+        ("package.module:build", set()),
+        ("unheard_of", {"layers", "dropout", "auxiliary", "width"}),  # refused when it is built
+    ],
+)
+def test_a_file_may_describe_several_kinds_of_networks(workspace, network, taken):
+    """Each takes what it has; a flag that it does not have is refused, see `test_create`."""
+    options = {"layers": 3, "dropout": 0.1, "auxiliary": True, "width": 0.5}
+    Path("mine.yaml").write_text("".join(f"{name}: {value}\n" for name, value in options.items()))
+    settings = commands.read("train", ["--config", "mine.yaml", *f"-m {network}".split()])
+    for name, value in options.items():
+        assert getattr(settings.model, name) == (value if name in taken else ModelOptions.model_fields[name].default)
+        assert settings.values[name] == getattr(settings.model, name)
+        assert settings.sources[name].startswith("mine.yaml" if name in taken else "default (that of mine.yaml")
+    assert commands.read("train", ["--config", "mine.yaml", "--width", "0.25", "-m", "drnas"]).model.width == 0.25

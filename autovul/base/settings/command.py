@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -181,6 +181,8 @@ class Command:
         algorithm: The choice of algorithm, where there is one.
         examples: Command lines that end the help.
         dataset_option: The option that names the data set in use, for values that differ by data set.
+        misplaced: From all values, the options that do not suit what the others choose. They keep their defaults where
+            a file sets them, since it is written for many command lines.
 
     Raises:
         ValueError: An option, a flag or a reserved name is declared twice.
@@ -192,6 +194,7 @@ class Command:
     algorithm: AlgorithmChoice | None = None
     examples: tuple[str, ...] = ()
     dataset_option: str = "dataset"
+    misplaced: Callable[[Mapping[str, Any]], Iterable[str]] = lambda values: ()
 
     def __post_init__(self) -> None:
         if taken := RESERVED_GROUPS & set(self.groups):

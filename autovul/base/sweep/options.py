@@ -25,7 +25,9 @@ class SweepOptions(Options):
     published_weights: bool = option(
         False, "Train nothing: measure the weights that lie in the model folder, the same for every seed."
     )
-    dry_run: bool = option(False, "Show the plan, its estimated time and the exact commands, and run nothing.")
+    dry_run: bool = option(
+        False, "Show the plan, its time once runs like it have ended, and the exact commands; run nothing."
+    )
     retries: int = option(1, "How often a run that failed is tried again.", ge=0)
     time_limit: float | None = option(
         None, "Stop after so long; the same command goes on from there.", gt=0, unit="minutes"

@@ -15,12 +15,12 @@ from autovul.vision.attacks.base import device_of, untouched
 from autovul.vision.models.base import ComposedModel
 
 # On a CPU larger batches leave the caches: of 96 darts takes 1.26 times as long, resnet18_comp 1.03 times. On other
-# devices as many as their memory holds.
+# devices a batch is as large as pays, and halved where their memory does not hold it.
 CPU_BATCH, DEVICE_BATCH = 32, 4096
 
 
 class Victim:
-    """Answers queries in batches as large as memory allows.
+    """Answers queries in large batches.
 
     Args:
         model: Takes pixels in [0, 1] and gives logits; in eval mode.

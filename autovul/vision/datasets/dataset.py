@@ -115,13 +115,15 @@ class ImageDataset:
         """The data set of the first ``count`` classes alone.
 
         Raises:
-            OptionError: There are not so many.
+            OptionError: There are not so many, or no validation image is of these.
         """
         if count == self.num_classes:
             return self
         if count > self.num_classes:
             raise OptionError(f"num_classes must be at most {self.num_classes} for {self.name}, got {count}")
         train, valid = (split.subset(subset_classes(split.labels, range(count))) for split in (self.train, self.valid))
+        if not len(valid):
+            raise OptionError(f"num_classes {count}: {self.name} has no validation image of the first {count} classes")
         return replace(self, class_names=self.class_names[:count], train=train, valid=valid)
 
     def attack_split(self, seed: int = SPLIT_SEED, fraction: float = 0.3) -> ImageSplit:

@@ -44,7 +44,7 @@ def build(options: DataOptions, seed: int) -> ImageDataset:
         if held_out is None:
             raise MissingData(f"{root} has train and none of {', '.join(VALID_NAMES)}")
         class_names = _classes(root / "train")
-        unknown = sorted(set(_classes(held_out)) - set(class_names))
+        unknown = sorted(set(_classes(held_out, least=1)) - set(class_names))
         if unknown:
             raise DamagedData(f"{held_out / unknown[0]}: a class that {root / 'train'} does not have")
         train, valid = (_read(_files(part, class_names), options) for part in (root / "train", held_out))
@@ -58,10 +58,11 @@ def build(options: DataOptions, seed: int) -> ImageDataset:
     return ImageDataset(options.dataset, class_names, train, valid, *measured(train.images, str(root)))
 
 
-def _classes(parent: Path, otherwise: str = "") -> list[str]:
+def _classes(parent: Path, otherwise: str = "", least: int = 2) -> list[str]:
     names = sorted(entry.name for entry in parent.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if len(names) < 2:
-        raise MissingData(f"{parent} needs a folder for each class, two at least{otherwise}; it has {len(names)}")
+    if len(names) < least:
+        wanted = ["one", "two"][least - 1]
+        raise MissingData(f"{parent} needs a folder for each class, {wanted} at least{otherwise}; it has {len(names)}")
     return names
 
 

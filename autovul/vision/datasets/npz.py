@@ -75,6 +75,10 @@ def _split(path: Path, arrays: dict[str, Any], part: str) -> ImageSplit:
         raise DamagedData(f"{path}: y_{part} must have shape ({len(images)},) as x_{part} has, got {labels.shape}")
     if labels.min() < 0:
         raise DamagedData(f"{path}: y_{part} holds label {labels.min()}; labels start at 0")
+    if part == "train" and "classes" not in arrays and labels.max() >= len(labels):
+        raise DamagedData(f"{path}: y_train holds label {labels.max()}, and has not an image of each class up to it")
+    if labels.max() > np.iinfo(np.int64).max:
+        raise DamagedData(f"{path}: y_{part} holds label {labels.max()}, which no class can have")
     channels_first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
     return ImageSplit(torch.from_numpy(channels_first), torch.from_numpy(labels.astype(np.int64)))
 

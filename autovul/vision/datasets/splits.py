@@ -109,6 +109,12 @@ def per_class(labels: torch.Tensor, count: int, seed: int = SPLIT_SEED, *, exact
     return torch.cat(chosen) if chosen else order
 
 
+def least_fraction(count: int) -> float:
+    """The smallest fraction of ``count`` samples, to two digits, that does not round down to none."""
+    digit = 10.0 ** (math.floor(math.log10(1 / count)) - 1)
+    return math.ceil(1 / count / digit * (1 - 1e-12)) * digit
+
+
 def count_or_all(asked: int, available: int, *, exact: bool, what: str = "images") -> int:
     """How many to take: what was asked for or, where that is only a default, what there is.
 
@@ -124,5 +130,5 @@ def count_or_all(asked: int, available: int, *, exact: bool, what: str = "images
     if asked < 1:
         raise ValueError(f"at least 1 must be asked for, got {asked} {what}")
     if available < (asked if exact else 1):
-        raise ValueError(f"{asked} {what} asked for, {available} there")
+        raise ValueError(f"{asked} {what} asked for, {available} there" if exact else f"there are no {what}")
     return min(asked, available)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import builtins
 import functools
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import nn
 
-from autovul.base.errors import UsageError
+from autovul.base.errors import UsageError, UserError
 
 # Importing a family registers its networks: the manual ones here, the cells with their module below.
 from autovul.vision.models import bit, densenet, dla, resnet, vgg  # noqa: F401
@@ -138,8 +139,8 @@ def _compose(
     for key, values in (("mean", mean), ("std", std)):
         if len(values) != data_shape[0]:
             raise UsageError(f"{key} must have one value a channel ({data_shape[0]}), got {values}")
-    if min(std) <= 0:
-        raise UsageError(f"std must be positive, got {std}")
+    if not min(std) > 0 or not all(map(math.isfinite, (*mean, *std))):
+        raise UsageError(f"mean and std must be finite, and std positive; got {mean} and {std}")
     network = _network(chosen)
     _refuse(chosen, network.name, network.takes)
     parts = network(num_classes, data_shape, **_given(chosen))
@@ -160,6 +161,17 @@ def _network(chosen: ModelOptions) -> Network:
     if network.family != FAMILY:
         raise UsageError(f"model_arch: {chosen.model_arch!r} is no cell network; it is the model {network.name!r}")
     return network
+
+
+def misplaced(values: Mapping[str, Any]) -> builtins.list[str]:
+    """The options of structure that the network which the others of `ModelOptions` choose does not take."""
+    if is_own(values["model"]):
+        return [*STRUCTURE]
+    try:
+        takes = _network(ModelOptions(**{name: values[name] for name in ("model", "model_arch", "genotype")})).takes
+    except UserError:  # told where the network is built
+        return []
+    return [name for name in STRUCTURE if name not in takes]
 
 
 def _given(chosen: ModelOptions) -> dict[str, Any]:

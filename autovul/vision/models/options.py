@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import field_validator
+
 from autovul.base.options import Options, option
 
 
@@ -39,3 +41,10 @@ class ModelOptions(Options):
     suffix: str = option("", "What follows the model's name in the names of its files.")
     pretrain: bool = option(False, "Load the weights that lie in the model folder.")
     model_dir: str = option("./data/model", "Folder of models.")
+
+    @field_validator("suffix")
+    @classmethod
+    def _is_plain(cls, suffix: str) -> str:
+        if set(suffix) & set("/\\:*?") or not suffix.isprintable():
+            raise ValueError(f"must be part of a file's name, got {suffix!r} (a folder goes to model_dir)")
+        return suffix

@@ -44,7 +44,7 @@ class GradientMeasurement(Options):
     seeds: int = option(1, "Repetitions, each with the next seed for weights and images and its own result.", ge=1)
     chunk: int = option(CHUNK, "Images whose gradients are computed together; bounds the memory.", ge=1, unit="images")
     per_sample: Literal["auto", "layers", "vmap", "loop"] = option(
-        "auto", "How gradients of single images are found: auto takes the fastest of the others, all exact."
+        "auto", "How gradients of single images are found: auto takes by rule the one that is fastest, all are exact."
     )
 
     def seed_list(self, first: int, *, pretrain: bool = False) -> list[int]:

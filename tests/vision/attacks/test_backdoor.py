@@ -55,7 +55,8 @@ def test_every_attack_in_every_mode_leaves_the_model_alone(dataset, trained, nam
 @pytest.mark.parametrize("name, mode", [*zip(EXTRA, ("dataset", "loss", "batch", "batch"), strict=True)])
 def test_a_saved_attack_is_measured_again(dataset, trained, name, mode, tmp_path):
     one_epoch = RECIPE.model_copy(update={"epoch": 1})
-    result = create(name, train_mode=mode).run(trained, dataset, setup(folder=tmp_path, training=one_epoch))
+    attack = create(name, train_mode=mode, random_pos=True)
+    result = attack.run(trained, dataset, setup(folder=tmp_path, training=one_epoch))
     stem = "square_white_tar1_alpha0.00_mark(2,2)"
     for role, ending in (
         ("weights", ".pth"),
@@ -68,10 +69,13 @@ def test_a_saved_attack_is_measured_again(dataset, trained, name, mode, tmp_path
     assert not [*tmp_path.glob("*.state")]
     # Measured again, with none of the options but the name's, it gives the same and says how it was made.
     name_options = {key: OPTIONS[key] for key in ("mark_height", "mark_width", "target_class")}
-    again = attacks.create(name, validate_only=True, **name_options).run(trained, dataset, setup(folder=tmp_path))
+    again = attacks.create(name, validate_only=True, **name_options)
+    again = again.run(trained, dataset, setup(folder=tmp_path, seed=9, training=TrainingOptions(epoch=7), batch_size=3))
     shared = {key: metric for key, metric in result.metrics.items() if key in again.metrics}
     assert again.metrics == shared and len(shared) == 9
-    assert again.options == {**result.options, "validate_only": True}
+    made_with = {"seed": 1228, "batch_size": 20, "cutout": False, "cutout_length": None, "auto_augment": False}
+    assert again.options == {**one_epoch.recipe(), **made_with, **result.options, "validate_only": True}
+    assert again.seed == result.seed == 1228
     assert again.counts.get("poisoned_images") == result.counts.get("poisoned_images")
 
 

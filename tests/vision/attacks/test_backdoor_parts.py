@@ -247,9 +247,10 @@ def test_the_name_of_the_files():
 
 def test_network_and_trigger_come_back_together(tmp_path):
     base, model, mark = tmp_path / "x_alpha0.70_mark(2,2)", make_network(), trigger()
-    backdoor_files.save(base, model, mark, {"target_class": 2})
+    backdoor_files.save(base, model, mark, {"target_class": 2}, {"seed": 5})
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{base.name}.npz", f"{base.name}.pth"]
-    state, again, options = backdoor_files.load(base)
+    state, again, options, made_with = backdoor_files.load(base)
+    assert made_with == {"seed": 5}
     assert all(torch.equal(state[key], value) for key, value in model.state_dict().items())
     assert torch.equal(again.mark, mark.mark) and options == {"target_class": 2}
 
@@ -258,7 +259,7 @@ def test_half_a_save_is_noticed(tmp_path, monkeypatch):
     base = tmp_path / "attack"
     with pytest.raises(UserError, match=r"no saved attack at .*attack\.pth: run the same command without"):
         backdoor_files.load(base)
-    backdoor_files.save(base, make_network(1), trigger(), {})
+    backdoor_files.save(base, make_network(1), trigger(), {}, {})
     real, calls = os.replace, []
 
     def dies(source, destination):
@@ -269,14 +270,14 @@ def test_half_a_save_is_noticed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", dies)
     with pytest.raises(KeyboardInterrupt):
-        backdoor_files.save(base, make_network(2), trigger(), {})
+        backdoor_files.save(base, make_network(2), trigger(), {}, {})
     with pytest.raises(UserError, match="are not of one run"):
         backdoor_files.load(base)
 
 
 def test_a_damaged_trigger_is_refused(tmp_path):
     base = tmp_path / "attack"
-    backdoor_files.save(base, make_network(), trigger(), {})
+    backdoor_files.save(base, make_network(), trigger(), {}, {})
     archive = tmp_path / "attack.npz"
     archive.write_bytes(archive.read_bytes()[:300])
     with pytest.raises(UserError, match=r"attack\.npz is damaged or no saved trigger"):

@@ -151,7 +151,7 @@ def test_a_diverged_network_has_no_result(dataset):
 
 def test_a_network_that_is_never_right_has_no_result(dataset):
     all_blue = replace(dataset, valid=ImageSplit(dataset.valid.images, torch.full((200,), 2)))
-    with pytest.raises(UserError, match="0 there"):
+    with pytest.raises(UserError, match="there are no correctly classified images"):
         attacks.create("pgd").run(Brightest(0.0), all_blue)
 
 

@@ -129,7 +129,7 @@ def test_the_filter_can_apply_to_both_sides(tmp_path):
 def test_an_empty_band_says_how_to_widen_it():
     message = (
         r"0 of 60 validation images have a top confidence in \[0.999999, 1\], 10 are needed: "
-        r"--confidence_band 0.9,1 would hold \d+ of them, --confidence_filter none all"
+        r"--confidence_band 0.9,1 would hold \d+ of them, --confidence_filter none takes all"
     )
     default = {"method": ("loss",), "confidence_filter": "published", "confidence_band": (0.999999, 1.0)}
     with pytest.raises(UserError, match=message):

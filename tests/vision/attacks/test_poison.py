@@ -215,7 +215,7 @@ def test_more_options_that_cannot_be_meant(dataset, tmp_path):
     with pytest.raises(OptionError, match="needs one fraction above 0"):
         attacks.create("poison_random", poison_percent=(0.1, 0.2), train_mode="dataset", export_poisoned=path)
     with pytest.raises(
-        OptionError, match="0.001 of 120 training images rounds down to none; give 0, or at least 0.0083"
+        OptionError, match="0.001 of 120 training images rounds down to none; give 0, or at least 0.0084"
     ):
         attacks.create("poison_random", poison_percent=0.001).run(make_network(), dataset, setup())
 

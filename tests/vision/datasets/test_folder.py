@@ -145,6 +145,15 @@ def test_what_is_missing_is_named(pictures: Path, tmp_path: Path) -> None:
         create("bare", data_dir=str(tmp_path))
 
 
+def test_validation_may_lack_a_class(tmp_path: Path) -> None:
+    root = tmp_path / "image" / "pets"
+    for folder in ("train/a", "train/b", "valid/b"):
+        paint(root / folder / "0.png", len(folder))
+        paint(root / folder / "1.png", 40)
+    dataset = read(root)
+    assert (dataset.class_names, dataset.valid.labels.tolist()) == (["a", "b"], [1, 1])
+
+
 def test_a_class_known_to_validation_alone_is_refused(tmp_path: Path) -> None:
     root = tmp_path / "image" / "pets"
     for part, names in (("train", "ab"), ("valid", "abc")):

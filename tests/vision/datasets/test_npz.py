@@ -71,6 +71,14 @@ WRONG: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     "a column of labels": (lambda a: {"y_train": a["y_train"][:, None]}, r"got \(12, 1\)"),
     "float labels": (lambda a: {"y_test": a["y_test"] / 1}, "y_test must be whole numbers, got float64"),
     "a negative label": (lambda a: {"y_train": with_value(a["y_train"], -1)}, "y_train holds label -1"),
+    "a label for a thousand million classes": (
+        lambda a: {"y_train": with_value(a["y_train"], 10**9)},
+        "y_train holds label 1000000000",
+    ),
+    "a label beyond int64": (
+        lambda a: {"y_test": with_value(a["y_test"], 0).astype(np.uint64) + np.uint64(2**63)},
+        "y_test holds label 92233720368547758",
+    ),
     "labels from 1": (lambda a: {"y_train": a["y_train"] + 1}, "no training image has label 0"),
     "a label not trained": (
         lambda a: {"y_test": with_value(a["y_test"], 3)},

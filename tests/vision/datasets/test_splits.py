@@ -7,6 +7,7 @@ import torch
 from autovul.vision.datasets import ImageDataset
 from autovul.vision.datasets.splits import (
     count_or_all,
+    least_fraction,
     legacy_shuffle,
     per_class,
     seeded_fraction,
@@ -85,12 +86,22 @@ def test_per_class_names_the_counts_or_takes_all() -> None:
 def test_count_or_all() -> None:
     assert count_or_all(3, 5, exact=True) == 3
     assert count_or_all(5, 3, exact=False) == 3
-    for asked, available, exact in ((5, 3, True), (5, 0, False), (0, 5, False)):
-        with pytest.raises(ValueError, match="asked for"):
-            count_or_all(asked, available, exact=exact)
+    with pytest.raises(ValueError, match="5 images asked for, 3 there"):
+        count_or_all(5, 3, exact=True)
+    with pytest.raises(ValueError, match="there are no images"):  # nobody asked for 5
+        count_or_all(5, 0, exact=False)
+    with pytest.raises(ValueError, match="at least 1 must be asked for"):
+        count_or_all(0, 5, exact=False)
 
 
 def test_attack_split_is_the_head_of_the_shuffled_validation_split(digits: ImageDataset) -> None:
     chosen = legacy_shuffle(len(digits.valid), 1228)[:107]
     assert torch.equal(digits.attack_split().images, digits.valid.images[chosen])
     assert torch.equal(digits.attack_split().labels, digits.valid.labels[chosen])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 300, 3000, 12000, 45000, 50000, 1281167])
+def test_the_least_fraction_takes_one_and_is_short(count):
+    least = float(f"{least_fraction(count):.2g}")
+    assert len(seeded_fraction(count, least)) >= 1
+    assert least < 1.11 / count

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,7 +25,7 @@ from autovul.vision.attacks.backdoor.measure import Measurement, measure
 from autovul.vision.attacks.base import Attack, Setup, describe, device_of
 from autovul.vision.attacks.retraining import Retraining, training_options
 from autovul.vision.datasets import ImageDataset
-from autovul.vision.datasets.splits import seeded_fraction
+from autovul.vision.datasets.splits import least_fraction, seeded_fraction
 from autovul.vision.marks import MarkOptions, Trigger, Watermark
 from autovul.vision.models.fresh import trainable_copy
 
@@ -81,7 +81,7 @@ class BackdoorAttack(Attack, MarkOptions):
     train_mode: TrainMode = option(
         "batch",
         "Add triggered copies of the first images of each batch, or of a fixed part of the data set, or weigh the loss "
-        "on triggered images with poison_percent and that on clean ones with the rest.",
+        "on triggered images with poison_percent and that on clean ones with the rest (latent_backdoor: mse_weight).",
     )
     validate_only: bool = option(False, "Train nothing: load the saved attack of this name and measure it again.")
 
@@ -150,7 +150,8 @@ class BackdoorAttack(Attack, MarkOptions):
         files = self._draw(scene, trigger, after)
         if setup.folder is not None and Retraining(self, dataset, setup).options.save:
             base = setup.folder / backdoor_files.stem(self)
-            backdoor_files.save(base, victim, trigger, self.model_dump(mode="json", exclude={"validate_only"}))
+            options = self.model_dump(mode="json", exclude={"validate_only"})
+            backdoor_files.save(base, victim, trigger, options, self._made_with(dataset, setup))
             files.update(weights=f"{base}.pth", trigger=f"{base}.npz")
         Retraining(self, dataset, setup).finish(backdoor_files.stem(self))
         return result.replace(metrics={**_metrics(before, after), **scene.metrics}, files=files)
@@ -182,7 +183,7 @@ class BackdoorAttack(Attack, MarkOptions):
         if self.train_mode == "dataset" and self.poison_percent and not len(seeded_fraction(size, self.poison_percent)):
             raise OptionError(
                 f"poison_percent: {self.poison_percent} of {size} training images rounds down to none; "
-                f"give 0, or at least {1 / size:.2g}"
+                f"give 0, or at least {least_fraction(size):.2g}"
             )
 
     def _described(self, dataset: ImageDataset, seed: int) -> Trigger:
@@ -218,12 +219,24 @@ class BackdoorAttack(Attack, MarkOptions):
         draw_examples(paths["examples"], trigger, scene.dataset, after, self.target_class, scene.setup.seed)
         return {role: str(path) for role, path in paths.items()}
 
+    def _made_with(self, dataset: ImageDataset, setup: Setup) -> dict[str, Any]:
+        """What the attack depends on besides its options, by the names of the command's flags."""
+        work = Retraining(self, dataset, setup)
+        varied = work.augmentation
+        data = {
+            "batch_size": setup.batch_size,
+            "auto_augment": varied.auto_augment,
+            "cutout": varied.cutout_length is not None,
+            "cutout_length": varied.cutout_length,
+        }
+        return {**work.options.recipe(), **data, "seed": setup.seed}
+
     def _validate_saved(self, model: nn.Module, dataset: ImageDataset, setup: Setup) -> Result:
-        """Measure the saved attack of this name; its own options stand in the record."""
+        """Measure the saved attack of this name; its own options, recipe and seed stand in the record."""
         if setup.folder is None:
             raise UserError("validate_only needs a folder in which the attack was saved")
         base = Path(setup.folder, backdoor_files.stem(self))
-        state, trigger, options = backdoor_files.load(base)
+        state, trigger, options, made_with = backdoor_files.load(base)
         try:
             saved = type(self)(**options)
             victim = copy.deepcopy(model)
@@ -232,11 +245,11 @@ class BackdoorAttack(Attack, MarkOptions):
             raise UserError(f"{base}.pth does not fit this network: {' '.join(str(error).split())[:300]}") from None
         if (len(trigger.mark), *trigger.size) != dataset.data_shape:
             raise UserError(f"{base}.npz is a trigger for images of another shape than those of {dataset.name}")
-        scene = Scene(model, dataset, setup)
+        scene = Scene(model, dataset, replace(setup, seed=made_with.get("seed", setup.seed)))
         with environ.measure(scene.device) as cost:
             before, after = (scene.judge(network, trigger, saved.target_class) for network in (model, victim))
         return saved._result(scene).replace(
-            options={**options, "validate_only": True},
+            options={**made_with, **options, "validate_only": True},
             metrics=_metrics(before, after),
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,

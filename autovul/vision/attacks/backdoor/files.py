@@ -23,7 +23,9 @@ def stem(options: Any) -> str:
     return f"{mark}_tar{options.target_class}_alpha{options.mark_alpha:.2f}_mark{size}"
 
 
-def save(base: Path, model: nn.Module, trigger: Trigger, options: Mapping[str, Any]) -> None:
+def save(
+    base: Path, model: nn.Module, trigger: Trigger, options: Mapping[str, Any], made_with: Mapping[str, Any]
+) -> None:
     """Write ``{base}.pth`` (the bare state_dict) and ``{base}.npz`` (trigger, options, digest of the weights).
 
     Each file is whole or not there. The digest tells, should the program be killed between the two, that they do not
@@ -34,18 +36,20 @@ def save(base: Path, model: nn.Module, trigger: Trigger, options: Mapping[str, A
         model: The backdoored network.
         trigger: What it answers to.
         options: The attack's, as plain values.
+        made_with: Seed and recipe, as plain values.
     """
     state = model.state_dict()
     arrays = trigger.to_arrays()
     arrays["options"] = np.array(json.dumps(dict(options)))
+    arrays["made_with"] = np.array(json.dumps(dict(made_with)))
     arrays["weights_sha256"] = np.array(digest(state))
     with whole_file(_with(base, "npz")) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
     save_state(_with(base, "pth"), state)
 
 
-def load(base: Path) -> tuple[dict[str, Tensor], Trigger, dict[str, Any]]:
-    """Read what `save` wrote: weights, trigger and options.
+def load(base: Path) -> tuple[dict[str, Tensor], Trigger, dict[str, Any], dict[str, Any]]:
+    """Read what `save` wrote: weights, trigger, options, and seed and recipe (of older files none).
 
     Raises:
         UserError: A file is missing or damaged, or the two are not of one run.
@@ -56,8 +60,9 @@ def load(base: Path) -> tuple[dict[str, Tensor], Trigger, dict[str, Any]]:
             raise UserError(f"no saved attack at {path}: run the same command without --validate_only first")
     state = load_state(weights)
     try:
-        arrays = read_arrays(archive, (*Trigger.ARRAYS, "options", "weights_sha256"))
+        arrays = read_arrays(archive, (*Trigger.ARRAYS, "options", "made_with", "weights_sha256"))
         trigger, options = Trigger.from_arrays(arrays), json.loads(str(arrays["options"]))
+        made_with = json.loads(str(arrays.get("made_with", "{}")))
         expected = str(arrays["weights_sha256"])
     except KeyError as error:
         raise UserError(f"{archive} is no saved trigger: it has no array {error}") from None
@@ -65,7 +70,7 @@ def load(base: Path) -> tuple[dict[str, Tensor], Trigger, dict[str, Any]]:
         raise UserError(f"{archive} is damaged or no saved trigger ({' '.join(str(error).split())})") from None
     if digest(state) != expected:
         raise UserError(f"{weights} and {archive} are not of one run: repeat the attack without --validate_only")
-    return state, trigger, options
+    return state, trigger, options, made_with
 
 
 def _with(base: Path, ending: str) -> Path:

@@ -82,12 +82,14 @@ class Knockoff(Attack):
     adaptive_round: int = option(
         100, "Adaptive: queries between two updates of the network that judges them.", ge=2, unit="queries"
     )
-    engine: Literal["native", "art"] = option("native", "Who asks and trains: autovul, or ART's KnockoffNets.")
+    engine: Literal["native", "art"] = option("native", "Who trains the thief: autovul, or ART's KnockoffNets.")
     export_transfer: str | None = option(None, "Write the transfer set to this .npz file.", min_length=1)
     transfer_set: str | None = option(
         None, "Learn from this transfer set and send no images to the victim.", min_length=1
     )
-    query_batch: int | None = option(None, "Queries in one forward pass; none: as many as memory allows.", ge=1)
+    query_batch: int | None = option(
+        None, "Queries in one forward pass; none: 32 on a CPU, elsewhere 4096, or what memory holds.", ge=1
+    )
 
     @field_validator("nb_stolen", mode="before")
     @classmethod

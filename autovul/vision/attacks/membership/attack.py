@@ -74,7 +74,9 @@ class Membership(Attack):
     init_size: int = option(50, "Random images tried as a start.", ge=1)
     max_queries: int = option(2000, "Queries an image, at most; then the point that it has by then counts.", ge=1)
     closing_search: bool = option(True, "End with a binary search, as the paper does and ART does not.")
-    query_batch: int | None = option(None, "Queries in one forward pass; none: as many as memory allows.", ge=1)
+    query_batch: int | None = option(
+        None, "Queries in one forward pass; none: 32 on a CPU, elsewhere 4096, or what memory holds.", ge=1
+    )
 
     @field_validator("method", mode="before")
     @classmethod

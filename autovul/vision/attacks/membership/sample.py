@@ -93,10 +93,10 @@ class SampleRule:
         passing = ((confidence >= low) & (confidence <= high)).nonzero().squeeze(1)
         if len(passing) < self._needed:
             wider = int((confidence >= 0.9).sum())
+            held = f"--confidence_band 0.9,1 would hold {wider} of them, " if wider >= self._needed else ""
             raise UserError(
                 f"{len(passing)} of {len(split)} {name} images have a top confidence in [{low:.8g}, {high:.8g}], "
-                f"{self._needed} are needed: --confidence_band 0.9,1 would hold {wider} of them, "
-                "--confidence_filter none all"
+                f"{self._needed} are needed: {held}--confidence_filter none takes all"
             )
         return passing
 

@@ -22,6 +22,7 @@ from autovul.vision.attacks.base import Attack, Setup, describe, device_of, regi
 from autovul.vision.attacks.poisoning.labels import FreshlyPoisonedBatches, LabelPoison
 from autovul.vision.attacks.retraining import Retraining
 from autovul.vision.datasets import ImageDataset
+from autovul.vision.datasets.splits import least_fraction
 from autovul.vision.models.fresh import fresh
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -149,7 +150,7 @@ class PoisonRandom(Attack):
         if fraction and not len(poison.indices):
             raise OptionError(
                 f"poison_percent: {fraction} of {len(dataset.train)} training images rounds down to none; "
-                f"give 0, or at least {1 / len(dataset.train):.2g}"
+                f"give 0, or at least {least_fraction(len(dataset.train)):.2g}"
             )
         return poison
 
