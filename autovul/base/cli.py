@@ -133,12 +133,18 @@ def command(name: str) -> Callable[[Callable[[Sequence[str] | None], int | None]
                 if answer is None:
                     raise
                 status, line = answer
-                print(f"autovul {name}: {' '.join(line.split())}", file=sys.stderr)
+                if not (isinstance(error, UsageError | Interrupted) and _is_one_of_several()):
+                    print(f"autovul {name}: {' '.join(line.split())}", file=sys.stderr)
             return status or 0
 
         return run
 
     return decorate
+
+
+def _is_one_of_several() -> bool:
+    """Whether torchrun has started this process beside its machine's first, which tells what happens to all."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("LOCAL_RANK", "0") != "0"
 
 
 def _answer(error: BaseException) -> tuple[int, str] | None:
@@ -198,8 +204,13 @@ def _given(command: Command, algorithm: str | None, argv: Sequence[str], known: 
 def _require_effect(declared: Sequence[Declared], given: Mapping[str, Given], values: Mapping[str, Any]) -> None:
     """No flag changes an option that does nothing. A file may: it is written for many command lines."""
     for each in declared:
-        if each.needs and each.name in given and values[each.name] != each.default and not values[each.needs]:
-            raise UsageError(f"{each.flags[-1]} does nothing without --{each.needs}")
+        if not each.needs or each.name not in given or values[each.name] == each.default:
+            continue
+        name, _, listed = each.needs.partition("=")
+        suiting = listed.split("|")
+        if not (values[name] in suiting if listed else values[name]):
+            wanted = f"--{name} {' or '.join(suiting)}".rstrip()
+            raise UsageError(f"{each.flags[-1]} does nothing without {wanted}")
 
 
 def _unknown_flag(
@@ -211,6 +222,8 @@ def _unknown_flag(
         name = name.removeprefix("no_")
     for each in declared:
         if each.name == name:
+            if each.is_switch:
+                return f"the switch is {each.flags[-1]}, or {each.negation}"
             return (
                 "is given as words, without a flag" if each.positional else f"{each.flags[-1]} takes a value, no switch"
             )

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from autovul.base.errors import UsageError
+from autovul.base.errors import UsageError, UserError
 
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR")
 
@@ -104,6 +104,7 @@ def joined(device: str) -> Iterator[Team]:
 
     Raises:
         UsageError: There are fewer GPUs than processes on this machine, or the device is one certain GPU.
+        UserError: Another process ended before this one.
     """
     if not are_several():
         yield ALONE
@@ -113,12 +114,16 @@ def joined(device: str) -> Iterator[Team]:
         raise UsageError(f"device must be auto, cpu or cuda where several processes train together, got {device!r}")
     if on_gpu:
         local, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-        if local >= there:
+        if max(local + 1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))) > there:  # all of a machine refuse, or none
             raise UsageError(f"{there} GPUs for more processes: start at most as many, or give --device cpu")
         torch.cuda.set_device(local)
     distributed.init_process_group("nccl" if on_gpu else "gloo")
     try:
         yield current()
+    except RuntimeError as error:
+        if isinstance(error, distributed.DistBackendError) or "by peer" in str(error):  # gloo has no type of its own
+            raise UserError("another process of this run has ended; what it printed tells why") from None
+        raise
     finally:
         distributed.destroy_process_group()
 

@@ -119,6 +119,12 @@ def finish(processes: list[subprocess.Popen[str]], seconds: float) -> list[str]:
     return outputs
 
 
+def test_an_error_of_one_process_ends_the_others_in_a_line() -> None:
+    outputs = finish(start(["-m", "tests.base.tiny_team", "fail"], 2, ROOT), 300)
+    lines = [output.strip().splitlines()[-1] for output in outputs]
+    assert lines == ["another process of this run has ended; what it printed tells why", "of the second alone"]
+
+
 @pytest.mark.slow
 def test_two_processes_train_as_one_and_resume(tmp_path: Path) -> None:
     finish(start(["-m", "tests.base.tiny_team", str(tmp_path)], 2, ROOT), 900)

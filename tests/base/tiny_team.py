@@ -12,7 +12,7 @@ from torch import nn
 
 from autovul.base import distributed
 from autovul.base.checkpoint import save_state
-from autovul.base.errors import Interrupted
+from autovul.base.errors import Interrupted, UserError
 from autovul.base.training import state_file
 from tests.base.tiny_training import CLASSES, OPTIONS, Doubtful, Points, quiet_trainer, tiny_net
 
@@ -57,5 +57,19 @@ def main() -> None:
         trained("resumed", tiny_net(), Points(count=12), options=options, state_path=folder / "net.state")
 
 
+def fail_alone() -> None:
+    """The second process has an error of its own; each prints what it ends with."""
+    try:
+        with distributed.joined("cpu") as team:
+
+            def fail(epoch: int, batch: int) -> None:
+                if team.rank == 1:
+                    raise UserError("of the second alone")
+
+            quiet_trainer().fit(tiny_net(), Points(count=12, visit=fail))
+    except UserError as error:
+        print(error, flush=True)
+
+
 if __name__ == "__main__":
-    main()
+    fail_alone() if sys.argv[1] == "fail" else main()

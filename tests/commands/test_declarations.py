@@ -145,7 +145,11 @@ def test_what_an_option_needs_is_an_option_of_its_commands():
     for command in COMMANDS:
         for algorithm in command.algorithm.registry.list() if command.algorithm else [None]:
             declared = {each.name: each for each in command.declared(algorithm)}
-            assert all(each.needs in declared for each in declared.values() if each.needs)
+            for needs in {each.needs for each in declared.values() if each.needs}:
+                name, _, listed = needs.partition("=")
+                for value in filter(None, listed.split("|")):
+                    assert declared[name].from_yaml(value, value) == value
+                assert name in declared
 
 
 def test_a_file_may_change_what_does_nothing_yet_and_a_flag_that_changes_nothing_passes(workspace):

@@ -110,9 +110,20 @@ def _differences(state: State, own: State) -> list[str]:
         for key, value in own.items()
         if key in state and state[key].shape != value.shape
     ]
+    kinds = [
+        f"{key} holds no {'floating-point' if value.is_floating_point() else 'whole'} numbers in a dense tensor"
+        for key, value in own.items()
+        if key in state and not _alike(state[key], value)
+    ]
     missing = [f"{key} is missing" for key in own if key not in state]
     unknown = [f"{key} is not known" for key in state if key not in own]
-    return [*shapes, *missing, *unknown]
+    return [*shapes, *kinds, *missing, *unknown]
+
+
+def _alike(found: torch.Tensor, own: torch.Tensor) -> bool:
+    """Whether a file's tensor can stand for a model's own but for its shape and precision."""
+    floating = found.is_floating_point() == own.is_floating_point()
+    return floating and not found.is_complex() and found.layout == torch.strided and found.device.type != "meta"
 
 
 def _resemblance(state: State) -> str:

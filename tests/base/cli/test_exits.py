@@ -46,6 +46,20 @@ def test_an_error_that_is_no_defect_is_a_line_and_a_status(capsys, error, status
     assert (printed.out, printed.err) == ("", f"autovul train: {line}\n")
 
 
+@pytest.mark.parametrize("rank", ["0", "1"])
+@pytest.mark.parametrize("error", [UsageError("no"), Interrupted("stopped", 143), UserError("out of memory")])
+def test_of_several_processes_the_first_tells_what_happens_to_all(capsys, monkeypatch, error, rank: str) -> None:
+    @cli.command("train")
+    def main(argv=None) -> None:
+        raise error
+
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    assert main([]) in (1, 2, 143)
+    told = capsys.readouterr().err
+    assert told == (f"autovul train: {error}\n" if rank == "0" or type(error) is UserError else "")
+
+
 @pytest.mark.parametrize("error", [ValueError("x"), RuntimeError("x"), KeyError("x"), OSError(errno.EIO, "I/O error")])
 def test_a_defect_keeps_its_traceback(error: Exception) -> None:
     @cli.command("train")

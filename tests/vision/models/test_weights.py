@@ -8,6 +8,7 @@ import torch
 from autovul.base.checkpoint import digest, load_state
 from autovul.base.errors import UserError
 from autovul.vision import models
+from autovul.vision.models import weights
 from autovul.vision.models.weights import as_loaded, find_pretrained
 
 CELLS = {"layers": 3, "init_channels": 4}
@@ -77,6 +78,21 @@ def test_differences_are_counted_and_foreign_files_not_guessed(tmp_path):
     torch.save({"a": torch.zeros(2), "b": torch.zeros(2)}, tmp_path / "weights.pth")
     with pytest.raises(UserError, match=r"conv1.weight is missing; .* \d+ more$"):
         models.create("resnet18_comp", width=0.125).load(tmp_path / "weights.pth")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda weight: weight.to(torch.int32), "classifier.weight holds no floating-point numbers in a dense tensor"),
+        (lambda weight: weight.to_sparse(), "classifier.weight holds no floating-point numbers in a dense tensor"),
+        (lambda weight: weight.to("meta"), "classifier.weight holds no floating-point numbers in a dense tensor"),
+        (lambda weight: weight.to(torch.complex64), "classifier.weight holds no floating-point numbers in a dense"),
+    ],
+)
+def test_tensors_of_another_kind_are_refused(change, message):
+    own = {"classifier.weight": torch.ones(3, 4), "features.norm.num_batches_tracked": torch.tensor(1)}
+    assert weights._differences({**own, "classifier.weight": own["classifier.weight"].half()}, own) == []
+    assert message in weights._differences({**own, "classifier.weight": change(own["classifier.weight"])}, own)[0]
 
 
 def test_missing_weights_say_how_to_get_them(tmp_path):

@@ -16,6 +16,8 @@ from autovul.vision.attacks.evasion.attack import EvasionAttack
 from autovul.vision.attacks.evasion.black_box import ESTIMATORS, LEAST_QUERIES
 from autovul.vision.attacks.evasion.perturbation import Passes, Perturbation
 
+_ESTIMATED = "grad_method=nes|sgd|hess|zoo"
+
 
 @registry.register("pgd")
 class PGD(EvasionAttack):
@@ -52,8 +54,10 @@ class PGD(EvasionAttack):
     grad_method: Literal["white", "nes", "sgd", "hess", "zoo"] = option(
         "white", "Where gradients come from: the model itself, or an estimate from queries."
     )
-    query_num: int = option(100, "Queries a step and image for an estimated gradient.", ge=2)
-    sigma: float = option(1e-3, "Standard deviation of the noise of an estimated gradient.", gt=0, unit="pixels")
+    query_num: int = option(100, "Queries a step and image for an estimated gradient.", ge=2, needs=_ESTIMATED)
+    sigma: float = option(
+        1e-3, "Standard deviation of the noise of an estimated gradient.", gt=0, unit="pixels", needs=_ESTIMATED
+    )
 
     @property
     def most_steps(self) -> int:

@@ -77,10 +77,16 @@ class Knockoff(Attack):
     )
     tmodel_arch: str | None = option(None, "The thief's genotype, with --tmodel darts.")
     adaptive_reward: Reward = option(
-        "all", "Adaptive: what an answer is worth by: its certainty, its diversity, the thief's loss on it, or the sum."
+        "all",
+        "Adaptive: what an answer is worth by: its certainty, its diversity, the thief's loss on it, or the sum.",
+        needs="sampling=adaptive",
     )
     adaptive_round: int = option(
-        100, "Adaptive: queries between two updates of the network that judges them.", ge=2, unit="queries"
+        100,
+        "Adaptive: queries between two updates of the network that judges them.",
+        ge=2,
+        unit="queries",
+        needs="sampling=adaptive",
     )
     engine: Literal["native", "art"] = option("native", "Who trains the thief: autovul, or ART's KnockoffNets.")
     export_transfer: str | None = option(None, "Write the transfer set to this .npz file.", min_length=1)
