@@ -46,18 +46,31 @@ class Layer:
         """
         return [each for each in self._visible() if each.suffix.lower() in _SUFFIXES]
 
-    def ignored(self) -> list[Path]:
-        """Files that look like configuration and are not read."""
-        return [each for each in self._visible() if each.suffix.lower() in _OTHER_SUFFIXES]
+    def ignored(self) -> list[tuple[Path, str]]:
+        """Files that look like configuration and are not read, and why not."""
+        here = self._visible()
+        other = [each for each in here if each.suffix.lower() in _OTHER_SUFFIXES]
+        folders = " or ".join(map(str, self.folders))
+        # A folder that has none of a layer's may be another program's.
+        beside = _visible(self.folders[0].parent) if any(folder.is_dir() for folder in self.folders) else []
+        below = [inner for each in here if each.is_dir() for inner in _visible(each)]
+        misplaced = [each for each in (*beside, *below) if each.suffix.lower() in _SUFFIXES]
+        return [
+            *((each, "its name ends in neither .yaml nor .yml") for each in other),
+            *((each, f"it is not in {folders} itself") for each in misplaced),
+        ]
 
     def _visible(self) -> list[Path]:
-        found: list[Path] = []
-        for folder in self.folders:
-            try:
-                found += sorted(folder.iterdir()) if folder.is_dir() else []
-            except OSError as error:
-                raise UsageError(f"{folder}: cannot be read: {error.strerror}") from None
-        return [each for each in found if not each.name.startswith(".")]
+        return [each for folder in self.folders for each in _visible(folder)]
+
+
+def _visible(folder: Path) -> list[Path]:
+    """A folder's entries by name, without hidden ones; none of a folder that does not exist."""
+    try:
+        found = sorted(folder.iterdir()) if folder.is_dir() else []
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be read: {error.strerror}") from None
+    return [each for each in found if not each.name.startswith(".")]
 
 
 def default_layers(kinds: Sequence[str] = ("base", "vision")) -> tuple[Layer, ...]:
@@ -102,7 +115,7 @@ class Configuration:
 
     layers: tuple[Mapping[_Key, Setting], ...]
     known: KnownOptions
-    ignored: tuple[Path, ...] = ()
+    ignored: tuple[tuple[Path, str], ...] = ()
     recipe: Mapping[str, Located] = field(default_factory=dict)
 
     def with_recipe(self, command: Command, algorithm: str | None) -> Configuration:
@@ -150,8 +163,8 @@ class Configuration:
 
         The latter is no error: a folder of data may have any name.
         """
-        for path in self.ignored:
-            yield f"{path}: is not read, as its name ends in neither .yaml nor .yml"
+        for path, reason in self.ignored:
+            yield f"{path}: is not read, as {reason}"
         names = [*self.known.datasets, DEFAULT]
         for layer in self.layers:
             for setting in layer.values():
@@ -176,7 +189,7 @@ def load(layers: Sequence[Layer], known: KnownOptions, config_file: Path | None 
     if config_file is not None:
         stacks.append([config_file])
     read = tuple(_read_layer(files, known) for files in stacks)
-    return Configuration(read, known, tuple(path for layer in layers for path in layer.ignored()))
+    return Configuration(read, known, tuple(each for layer in layers for each in layer.ignored()))
 
 
 def _read_layer(files: Sequence[Path], known: KnownOptions) -> dict[_Key, Setting]:

@@ -213,12 +213,21 @@ def test_a_misspelt_data_set_in_a_file_is_one_warning(world, capsys) -> None:
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_a_file_of_another_format_is_not_passed_over_in_silence(world, capsys) -> None:
+def test_files_that_are_not_read_are_not_passed_over_in_silence(world, capsys) -> None:
+    world.write("workspace", "lr: 3", "train.yaml")
+    assert world.parse("train").training.lr == 0.025
+    assert capsys.readouterr().err == "", "a folder without base and vision may be another program's"
     world.write("workspace", '{"lr": 3}', "base/x.json")
     world.write("workspace", "lr: 3", "base/.hidden.yaml")
-    world.write("workspace", "lr: 3", "notes.yaml")
+    world.write("workspace", "lr: 3", "vision/sub/deep.yml")
     assert world.parse("train").training.lr == 0.025
-    assert f"{Path('configs/base/x.json')}: is not read" in capsys.readouterr().err
+    lines = capsys.readouterr().err.splitlines()
+    elsewhere = f"is not read, as it is not in {Path('configs/base')} or {Path('configs/vision')} itself"
+    assert [line.removeprefix("autovul train: warning: ") for line in lines] == [
+        f"{Path('configs/base/x.json')}: is not read, as its name ends in neither .yaml nor .yml",
+        f"{Path('configs/train.yaml')}: {elsewhere}",
+        f"{Path('configs/vision/sub/deep.yml')}: {elsewhere}",
+    ]
 
 
 def test_an_account_without_a_home_has_no_user_layers(monkeypatch: pytest.MonkeyPatch) -> None:
