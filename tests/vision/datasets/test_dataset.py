@@ -60,7 +60,7 @@ def test_first_classes_keeps_names_and_order() -> None:
     assert torch.equal(first.train.images, make_dataset().train.images[[0, 1, 3]])
     dataset = make_dataset()
     last = replace(dataset, valid=dataset.valid.subset(dataset.valid.labels.eq(2).nonzero().flatten()))
-    with pytest.raises(ValueError, match="no validation image of toy is of the first 2 classes"):
+    with pytest.raises(ValueError, match="toy has no validation image of the first 2 classes"):
         last.first_classes(2)
     with pytest.raises(ValueError, match="num_classes must be at most 3 for toy, got 4"):
         make_dataset().first_classes(4)
