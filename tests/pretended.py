@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo  # optimisers import it, and its annotations need the real torch.Generator
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from autovul.base.progress import Progress
 from autovul.base.result import Result
 from autovul.base.trainer import Trainer, TrainingOptions
 from autovul.vision import attacks, models
@@ -168,3 +169,17 @@ def test_steps_without_a_stop_never_wait(device, dataset, trained):
         attack.perturb(model, images, torch.zeros(6, dtype=torch.int64, device=CUDA))
         waits.append(device.waits.total() - before)
     assert waits[0] == waits[1]
+
+
+def test_nothing_is_shown_that_has_not_been_read(device, dataset):
+    """Losses are read from the device now and then only; before, the display has none, and not NaN."""
+    shown = []
+
+    class Display(Progress):
+        def advance(self, title, **figures):
+            shown.append(figures)
+
+    trainer = Trainer(TrainingOptions(epoch=1), device="cuda", seed=1, progress=Display("off"))
+    trainer.fit(there(patches.make_network()), dataset.train_batches(10, CUDA, 1))
+    assert len(shown) == 12
+    assert not any("nan" in figure for figures in shown for figure in figures.values())
