@@ -134,6 +134,8 @@ def test_an_empty_band_says_how_to_widen_it():
     default = {"method": ("loss",), "confidence_filter": "published", "confidence_band": (0.999999, 1.0)}
     with pytest.raises(UserError, match=message):
         attacks.create("membership", **default).run(Brightness(), data())
+    with pytest.raises(UserError, match="10 are needed: --confidence_filter none takes all"):  # 0.9 to 1 holds none
+        attacks.create("membership", **default).run(Brightness(sharpness=0.1), data())
     with pytest.raises(UserError, match="60 of 60 validation .* 61 are needed"):
         dataset = ImageDataset("grey", NAMES, split(61, 0.1, 0), split(60, 0.1, 1), (0.0,) * 3, (1.0,) * 3)
         attack(method="loss", confidence_filter="published", confidence_band=(0.5, 1.0), sample_num=61).run(

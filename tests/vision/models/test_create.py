@@ -44,6 +44,7 @@ def test_darts_with_an_architecture_is_the_architecture():
         ("resnet18_comp", {"data_shape": (32, 32)}, "data_shape must be (channels, height, width)"),
         ("resnet18_comp", {"data_shape": (1, 32, 32)}, "mean must have one value a channel (1)"),
         ("resnet18_comp", {"std": (1.0, 0.0, 1.0)}, "std positive"),
+        ("resnet18_comp", {"std": (float("nan"),) * 3}, "mean and std must be finite"),
         ("vgg13_bn_comp", {"data_shape": (3, 16, 16)}, "sides must be at least 32"),
         ("darts", {"auxiliary": True, "data_shape": (3, 64, 64)}, "auxiliary: the head needs images of 29 to 40"),
         ("darts", {"auxiliary": True, "norm_layer": "gn"}, "auxiliary does not go with norm_layer gn"),
