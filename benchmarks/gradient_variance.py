@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from autovul.vision import models
 from autovul.vision.tools import gradient_variance
+from autovul.vision.tools.gradient_variance import CHUNK
 
 
 def one_by_one(model: nn.Module, images: Tensor, labels: Tensor, clip_norm: float = 5.0) -> float:
@@ -61,7 +62,7 @@ def main() -> None:
     """Measure."""
     made = parser(__doc__, ["resnet18_comp", "darts"], repeats=3)
     made.add_argument("--samples", type=int, default=16)
-    made.add_argument("--chunk", type=int, default=16)
+    made.add_argument("--chunk", type=int, default=CHUNK)
     made.add_argument("--methods", nargs="+", default=["auto"], help="auto, layers, vmap, loop")
     arguments = made.parse_args()
     device = begin(arguments)

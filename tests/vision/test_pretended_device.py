@@ -127,7 +127,8 @@ def test_gradient_variance(device, name, method):
     images, labels = torch.rand(4, 3, 32, 32), torch.arange(4)
     expected = gradient_variance(model, images, labels, method=method)
     found = gradient_variance(there(model), images.to(CUDA), labels.to(CUDA), method=method)
-    assert found.total == pytest.approx(expected.total, rel=1e-4)  # products are chosen by the device
+    # The layout differs, and bit_comp's own rounding is of that size by any method.
+    assert found.total == pytest.approx(expected.total, rel=1e-3 if name == "bit_comp" else 1e-5)
 
 
 def test_estimated_norm_statistics(device, dataset, trained):

@@ -136,9 +136,8 @@ def require_images(images: Tensor) -> Tensor:
     Raises:
         ValueError: It is not; the message says in which way.
     """
-    if images.ndim != 4 or not images.is_floating_point():
-        kind = f"{images.dtype} of shape {tuple(images.shape)}"
-        raise ValueError(f"images must be floating point of shape (N, C, H, W), got {kind}")
+    if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point():
+        raise ValueError(f"images must be a floating-point tensor (N, C, H, W), got {_kind(images)}")
     if len(images) and not bool(((images >= 0) & (images <= 1)).all()):
         raise ValueError("images must lie in [0, 1]")
     return images
@@ -150,8 +149,14 @@ def require_classes(labels: Tensor, count: int, name: str = "labels") -> Tensor:
     Raises:
         ValueError: They are not; the message says in which way.
     """
-    if labels.dtype != torch.int64 or labels.shape != (count,):
-        raise ValueError(f"{name} must be int64 of shape ({count},), got {labels.dtype} of shape {tuple(labels.shape)}")
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != (count,):
+        raise ValueError(f"{name} must be an int64 tensor ({count},), got {_kind(labels)}")
     if count and int(labels.min()) < 0:
         raise ValueError(f"{name} must be class indices of at least 0, got {int(labels.min())}")
     return labels
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"{value.dtype} of shape {tuple(value.shape)}"
+    return f"{type(value).__module__}.{type(value).__name__}"

@@ -18,7 +18,7 @@ from autovul.vision.models.base import ComposedModel
 from autovul.vision.tools import per_sample
 from autovul.vision.tools.moments import Moments
 
-CHUNK = 16
+CHUNK = 24
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,11 @@ def gradient_variance(
     if not moments:
         raise ValueError("the model has no parameters, so that there is no gradient")
     norms: list[Tensor] = []
+    known = isinstance(model, ComposedModel)
+    if known and images.device.type == "cpu":
+        images = images.contiguous(memory_format=torch.channels_last)  # the layers follow, and are faster so
     with untouched(model):
-        if method == "auto":
-            chosen = per_sample.choose(model, images, labels, trusted=isinstance(model, ComposedModel))
-        else:
-            chosen = method
+        chosen = per_sample.choose(model, images, labels, trusted=known) if method == "auto" else method
         compute = functools.partial(per_sample.METHODS[chosen], model)
         try:
             for gradients in in_parts(compute, (images, labels), chunk, images.device):

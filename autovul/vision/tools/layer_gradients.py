@@ -17,6 +17,8 @@ from autovul.vision.utils.model_archs.bit import WeightStandardization
 
 KNOWN = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
 
+TOGETHER = 4  # images whose windows are laid out at once on a CPU: they should stay in its caches
+
 
 def supports(module: nn.Module) -> bool:
     """Whether `of_layer` knows the layer, and the layer treats every image by itself."""
@@ -75,7 +77,7 @@ def _convolution(conv: nn.Conv2d, taken: Tensor, returned: Tensor) -> list[Sampl
     if parametrize.is_parametrized(conv):
         return [_standardised(conv, taken, returned), *bias]
     if _is_product(conv, returned):
-        return [Product("weight", returned.flatten(2), _patches_by_position(conv, taken)), *bias]
+        return [Product("weight", returned.flatten(2), _patches(conv, taken)), *bias]
     return [Plain({"weight": _weight_gradients(conv, taken, returned)}), *bias]
 
 
@@ -88,20 +90,37 @@ def _is_product(conv: nn.Conv2d, returned: Tensor) -> bool:
 def _weight_gradients(conv: nn.Conv2d, taken: Tensor, returned: Tensor) -> Tensor:
     """(N, entries of the weight), by what is fastest for the layer's kind and the device."""
     count, groups, shape = len(taken), conv.groups, _weight_shape(conv)
-    geometry = {"stride": conv.stride, "padding": conv.padding, "dilation": conv.dilation}
-    on_cpu = taken.device.type == "cpu"
-    if groups > 1 and (on_cpu or groups == conv.in_channels == conv.out_channels):
+    if groups == 1:
+        return _by_filter_rows(conv, taken, returned)
+    if taken.device.type == "cpu" or groups == conv.in_channels == conv.out_channels:
         # Groups do not mix, so the images may stand side by side as further groups of a single one.
         wide = (count * shape[0], *shape[1:])
         images, back = taken.reshape(1, -1, *taken.shape[2:]), returned.reshape(1, -1, *returned.shape[2:])
+        geometry = {"stride": conv.stride, "padding": conv.padding, "dilation": conv.dilation}
         return conv2d_weight(images, wide, back, groups=count * groups, **geometry).view(count, -1)
-    if conv.kernel_size != (1, 1) and on_cpu:
-        # The CPU's own kernel beats a product of unfolded patches, and makes no copy of them.
-        pairs = zip(taken.split(1), returned.split(1), strict=True)
-        return torch.stack([conv2d_weight(x, shape, d, **geometry).flatten() for x, d in pairs])
-    patches = _patches(conv, taken).reshape(count * groups, shape[1:].numel(), -1)
+    patches = F.unfold(taken, conv.kernel_size, conv.dilation, cast(Any, conv.padding), conv.stride)
+    patches = patches.reshape(count * groups, shape[1:].numel(), -1)
     back = returned.reshape(count * groups, shape[0] // groups, -1)
     return (back @ patches.transpose(1, 2)).view(count, -1)
+
+
+def _by_filter_rows(conv: nn.Conv2d, taken: Tensor, returned: Tensor) -> Tensor:
+    """(N, entries of the weight) of a convolution without groups: filter, row, column, channel.
+
+    One product for each row of the filters. Unlike patches, which repeat a pixel for each entry of a filter, the
+    windows repeat it for each column only; and a CPU multiplies several images faster than its convolution's own
+    kernel takes them one by one.
+    """
+    rows, height, back = conv.kernel_size[0], returned.shape[2], returned.flatten(2)
+    found = taken.new_empty(len(taken), conv.out_channels, rows, conv.kernel_size[1] * conv.in_channels)
+    together = TOGETHER if taken.device.type == "cpu" else len(taken)
+    for images, gradients, part in zip(*(t.split(together) for t in (taken, back, found)), strict=True):
+        windows = _windows(conv, _padded(conv, images), 1).transpose(3, 4).flatten(3)
+        for row in range(rows):
+            first, step = row * conv.dilation[0], conv.stride[0]
+            seen = windows[:, first : first + step * (height - 1) + 1 : step].flatten(1, 2)
+            part[:, :, row] = gradients @ seen
+    return found.flatten(1)
 
 
 def _weight_shape(conv: nn.Conv2d) -> torch.Size:
@@ -109,21 +128,21 @@ def _weight_shape(conv: nn.Conv2d) -> torch.Size:
     return torch.Size((conv.out_channels, conv.in_channels // conv.groups, *conv.kernel_size))
 
 
-def _patches(conv: nn.Conv2d, taken: Tensor) -> Tensor:
-    """(N, entries of a filter over all groups, positions): what the filters are multiplied with."""
-    if conv.kernel_size == (1, 1) and conv.padding == (0, 0):
-        return taken[:, :, :: conv.stride[0], :: conv.stride[1]].flatten(2)
-    return F.unfold(taken, conv.kernel_size, conv.dilation, cast(Any, conv.padding), conv.stride)
-
-
-def _patches_by_position(conv: nn.Conv2d, taken: Tensor) -> Tensor:
-    """(N, positions, entries of a filter), of a convolution without groups; the entries in an order of their own."""
-    if conv.kernel_size == (1, 1) or conv.dilation != (1, 1):
-        return _patches(conv, taken).transpose(1, 2)
+def _padded(conv: nn.Conv2d, taken: Tensor) -> Tensor:
+    """(N, rows, columns, channels). Whole pixels are copied several times faster than one channel after the other."""
     down, across = cast("tuple[int, int]", conv.padding)
-    padded = F.pad(taken, (across, across, down, down)).permute(0, 2, 3, 1).contiguous()
-    windows = padded.unfold(1, conv.kernel_size[0], conv.stride[0]).unfold(2, conv.kernel_size[1], conv.stride[1])
-    # Whole pixels are copied, channel after channel, which is several times faster than one channel's windows.
+    return F.pad(taken, (across, across, down, down)).permute(0, 2, 3, 1).contiguous()
+
+
+def _windows(conv: nn.Conv2d, pixels: Tensor, axis: int) -> Tensor:
+    """``pixels`` with a last dimension more: what a position of the output sees along a spatial axis, 0 or 1."""
+    step = conv.dilation[axis]
+    return pixels.unfold(1 + axis, step * (conv.kernel_size[axis] - 1) + 1, conv.stride[axis])[..., ::step]
+
+
+def _patches(conv: nn.Conv2d, taken: Tensor) -> Tensor:
+    """(N, positions of the output, entries of a filter: row, column, channel), of a convolution without groups."""
+    windows = _windows(conv, _windows(conv, _padded(conv, taken), 0), 1)  # (N, height, width, channels, row, column)
     return windows.permute(0, 1, 2, 4, 5, 3).flatten(3).flatten(1, 2)
 
 
@@ -138,10 +157,10 @@ def _standardised(conv: nn.Conv2d, taken: Tensor, returned: Tensor) -> SampleGra
     original = cast(Tensor, cast(nn.ModuleDict, conv.parametrizations)["weight"].original).detach()
     weight, original = conv.weight.detach().flatten(1), original.flatten(1)
     inverse = weight.norm(dim=1) / (original - original.mean(1, keepdim=True)).norm(dim=1)  # 1 / σ
+    if conv.groups == 1:
+        weight = weight.view(*shape).permute(0, 2, 3, 1).flatten(1)  # in the order of the gradients
     if _is_product(conv, returned):
-        patches = _patches_by_position(conv, taken)
-        if conv.kernel_size != (1, 1):
-            weight = weight.view(*shape).flatten(2).transpose(1, 2).flatten(1)  # in the order of the patches
+        patches = _patches(conv, taken)
         outer = returned.flatten(2) * inverse[:, None]
         return Projected(name, outer, patches - patches.mean(2, keepdim=True), weight)
     gradients = _weight_gradients(conv, taken, returned).view(len(taken), *weight.shape)

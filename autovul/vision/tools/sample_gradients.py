@@ -11,8 +11,8 @@ from torch import Tensor
 
 from autovul.vision.tools.moments import Place
 
-# Floats of a block that the moments are computed of at once: it should stay in a core's cache.
-BLOCK = 2**19
+# Floats of a block that the moments are computed of at once: it should stay in a processor's cache.
+BLOCK = 2**20
 MIN_WIDTH = 16  # columns; a narrower product is slower than what the cache saves
 
 Block = tuple[str, Place, Tensor]

@@ -353,9 +353,11 @@ def test_nan_that_comes_with_the_last_step_is_refused(images):
     [
         (lambda x, t: (x + 1, t), "must lie in"),
         (lambda x, t: (x[0], t), "shape"),
-        (lambda x, t: ((x * 255).byte(), t), "floating point"),
+        (lambda x, t: ((x * 255).byte(), t), "floating-point"),
         (lambda x, t: (x, t.float()), "int64"),
-        (lambda x, t: (x, t[:3]), "int64 of shape"),
+        (lambda x, t: (x, t[:3]), "an int64 tensor .6,., got torch.int64 of shape .3,."),
+        (lambda x, t: (x.numpy(), t), "images must be .* tensor .*got numpy.ndarray"),
+        (lambda x, t: (x, t.numpy()), "target must be .* tensor .*got numpy.ndarray"),
         (lambda x, t: (x, t - 1), "at least 0"),
         (lambda x, t: (x, t + 1), "from 0 to 4"),
     ],

@@ -103,7 +103,7 @@ def test_mistakes_are_named(net, data):
         loss_contour(net, images, labels, "weights")
     with pytest.raises(ValueError, match="images must be at least 1"):
         loss_contour(net, images[:0], labels[:0])
-    with pytest.raises(ValueError, match="labels must be int64"):
+    with pytest.raises(ValueError, match="labels must be an int64"):
         loss_contour(net, images, labels[:3])
     with pytest.raises(ValueError, match="labels must be class indices of at least 0, got -100"):
         loss_contour(net, images, labels * 0 - 100)  # which PyTorch's cross entropy leaves out without a word

@@ -79,11 +79,10 @@ class EvasionAttack(Attack):
             ValueError: ``images`` or ``target`` are not as above.
             NonFiniteOutput: The model gave NaN.
         """
-        outcome = self._attack(model, images, target, torch.Generator(images.device).manual_seed(seed))
+        outcome = self._attack(model, images, target, torch.Generator(require_images(images).device).manual_seed(seed))
         return outcome.images, outcome.iterations
 
     def _attack(self, model: nn.Module, images: Tensor, target: Tensor, generator: torch.Generator) -> Perturbation:
-        require_images(images)
         require_classes(target, len(images), "target")
         if not len(images):
             return Perturbation.begin(images, self.iteration)
