@@ -1,7 +1,7 @@
 """How much faster gradient variance is than one image after the other.
 
     python benchmarks/gradient_variance.py resnet18_comp darts --samples 16
-    python benchmarks/gradient_variance.py all --samples 8 --repeats 2
+    python benchmarks/gradient_variance.py all --samples 16 --repeats 2
 
 Both sides compute the same in fp32. The loop is the plain one: a backward pass an image, the norm clipped, running sums
 of g and g².

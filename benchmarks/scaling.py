@@ -61,6 +61,7 @@ def measure(record: Record, title: str, **changes: Any) -> None:
     job |= {name: getattr(arguments, name) for name in ("threads", "clock", "precision")}
     job |= {"device": record.device.type, **changes}
     processes = job.pop("processes", 1)
+    job["threads"] = max(1, job["threads"] // processes)
     command = [sys.executable, str(Path(__file__).resolve()), "--one", json.dumps(job)]
     if processes > 1:
         command[1:1] = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}"]

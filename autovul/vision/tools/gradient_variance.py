@@ -18,7 +18,7 @@ from autovul.vision.models.base import ComposedModel
 from autovul.vision.tools import per_sample
 from autovul.vision.tools.moments import Moments
 
-CHUNK = 24
+CHUNK = 32
 
 
 @dataclass(frozen=True)
