@@ -3,7 +3,8 @@
 Its tensors are CPU tensors of a type of their own, which say that they are on ``cuda:0``. What CUDA refuses is refused:
 operators over both devices, NumPy, generators of the other device. What makes the host wait for a GPU is counted.
 
-Gradients on their way back are plain tensors, and so are those inside `torch.func`: code there is not looked at. What
+Gradients on their way back are plain tensors but in hooks, and so are those inside `torch.func`: code there is not
+looked at. What
 an operator gives is a view of a plain tensor, so that a gradient's edge is lost where it is overwritten in place.
 """
 
@@ -90,6 +91,8 @@ class PretendedDevice(TorchFunctionMode):
             if kwargs.get("device") is not None:
                 return self._make(func, args, kwargs)
             self._check(name, args, kwargs, tensors, remote)
+            if name == "register_hook" and remote:
+                args = (args[0], self._hook(args[1]))
             result = func(*args, **kwargs)
         return _map(result, _to_device) if remote and name != "__set__" else result
 
@@ -106,6 +109,15 @@ class PretendedDevice(TorchFunctionMode):
         layout = {"memory_format": kwargs["memory_format"]} if kwargs.get("memory_format") else {}
         moved = tensor.to(dtype or (other if other is not None else tensor).dtype, copy=remote != there, **layout)
         return _to_device(moved) if there else _to_host(moved)
+
+    def _hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[Tensor], Tensor | None]:
+        """On the way back nothing is pretended; within the hook it is again."""
+
+        def within(gradient: Tensor) -> Tensor | None:
+            with torch._C._EnableTorchFunction(), self:
+                return hook(_to_device(gradient))
+
+        return within
 
     @staticmethod
     def _make(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.graph import get_gradient_edge
 from torch.nn.utils import parametrize
 
 from autovul.vision.tools.layer_gradients import of_layer, supports
@@ -54,31 +53,42 @@ def by_layers(model: nn.Module, images: Tensor, labels: Tensor) -> BatchGradient
     """
     if not _known(model):
         raise Unsupported("not every parameter belongs to a layer of its own of a known kind")
-    calls: list[tuple[str, nn.Module, Tensor, int, Any]] = []
+    owners = _owners(model)
+    waiting: dict[str, tuple[Tensor, int, torch.Size]] = {}
+    seen: set[str] = set()
+    parts: list[tuple[str, SampleGradients]] = []
 
-    def note(name: str, module: nn.Module) -> Callable[..., None]:
+    def take(name: str, returned: Tensor | None) -> None:
+        taken, version, shape = waiting.pop(name)
+        if taken._version != version:
+            raise Unsupported(f"the input of {name} is overwritten")
+        back = taken.new_zeros(shape) if returned is None else returned
+        parts.extend((f"{name}." if name else "", part) for part in of_layer(owners[name], taken, back))
+
+    def note(name: str) -> Callable[..., None]:
         def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             if not output.requires_grad:
                 raise Unsupported(f"nothing flows back to {name}")
-            # An activation may overwrite the output in place: the edge still means what the layer itself gave.
-            calls.append((name, module, inputs[0].detach(), inputs[0]._version, get_gradient_edge(output)))
+            if name in seen:
+                raise Unsupported("a layer runs more than once")
+            seen.add(name)
+            waiting[name] = inputs[0].detach(), inputs[0]._version, output.shape
+            # An activation may overwrite the output in place: what comes here is still the layer's own.
+            output.register_hook(lambda returned: take(name, returned))
 
         return hook
 
-    handles = [module.register_forward_hook(note(name, module)) for name, module in _owners(model).items()]
+    handles = [module.register_forward_hook(note(name)) for name, module in owners.items()]
+    pixels = images.detach().requires_grad_()
     try:
-        loss = F.cross_entropy(model(images.detach().requires_grad_()), labels, reduction="sum")
+        loss = F.cross_entropy(model(pixels), labels, reduction="sum")
     finally:
         for handle in handles:
             handle.remove()
-    if len({id(module) for _, module, *_ in calls}) < len(calls):
-        raise Unsupported("a layer runs more than once")
-    returned = torch.autograd.grad(loss, [edge for *_, edge in calls], materialize_grads=True)
-    parts = []
-    for (name, module, taken, version, _), back in zip(calls, returned, strict=True):
-        if taken._version != version:
-            raise Unsupported(f"the input of {name} is overwritten")
-        parts += [(f"{name}." if name else "", part) for part in of_layer(module, taken, back)]
+    # Each layer's gradients are taken on the way back, so that what went in and came back need not be kept.
+    torch.autograd.grad(loss, pixels, allow_unused=True)
+    for name in [*waiting]:
+        take(name, None)
     return BatchGradients(parts)
 
 
