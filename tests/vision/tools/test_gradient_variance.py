@@ -335,6 +335,23 @@ def test_equal_gradients_do_not_vary():
     assert replace(found, total=0.0).log10 == -math.inf
 
 
+def test_a_layer_that_some_images_send_nothing_back_to():
+    class Either(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bright, self.dark = nn.Linear(3, 4), nn.Linear(3, 4)
+
+        def forward(self, x):
+            bright, dark = (layer(x.mean((2, 3))) for layer in (self.bright, self.dark))
+            return bright if x.mean() > 0.5 else dark
+
+    images, labels = batch(5, size=8, classes=4)
+    images = images / 2 + torch.tensor([0.5, 0, 0.5, 0, 0]).view(-1, 1, 1, 1)
+    model = Either().double().eval()
+    found = gradient_variance(model, images.double(), labels, chunk=1, method="layers")
+    assert found.total == pytest.approx(explicit(model, images, labels), rel=1e-9)
+
+
 def test_layers_that_do_not_run_have_no_variance():
     torch.manual_seed(0)
     model = models.create("darts", layers=3, init_channels=4, auxiliary=True)
