@@ -4,8 +4,8 @@ Its tensors are CPU tensors of a type of their own, which say that they are on `
 operators over both devices, NumPy, generators of the other device. What makes the host wait for a GPU is counted.
 
 Gradients on their way back are plain tensors but in hooks, and so are those inside `torch.func`: code there is not
-looked at. What
-an operator gives is a view of a plain tensor, so that a gradient's edge is lost where it is overwritten in place.
+looked at. What an operator gives is a view of a plain tensor, so that a gradient's edge is lost where it is overwritten
+in place.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class GradientVariance:
 
     @property
     def log10(self) -> float:
-        """The decimal logarithm of the total; −∞ where all gradients are the same."""
+        """The decimal logarithm of the total; −∞ where it is 0."""
         return math.log10(self.total) if self.total else -math.inf
 
 

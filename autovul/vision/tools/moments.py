@@ -42,10 +42,13 @@ class Moments:
         """
         group, shape = len(block), block.shape[1:]
         total = self.count + group
-        # What batch normalisation collects, images taken for positions and entries for channels: it reads the block
-        # twice and writes nothing, where differences and their squares would each be written.
-        images_last = block.flatten(1).T[None, :, :, None]
-        mean, variance = torch.batch_norm_update_stats(images_last, None, None, 0.0)
+        rows = block.flatten(1)
+        if rows.device.type == "cpu":
+            # What batch normalisation collects, images taken for positions and entries for channels: it reads the block
+            # twice and writes nothing, and is over ten times as fast here as `torch.var_mean`.
+            mean, variance = torch.batch_norm_update_stats(rows.T[None, :, :, None], None, None, 0.0)
+        else:
+            variance, mean = torch.var_mean(rows, 0, correction=0)
         old_mean, old_squares = place(self._mean), place(self._squares)
         delta = mean.view(shape).sub_(old_mean)
         old_mean.add_(delta, alpha=group / total)
