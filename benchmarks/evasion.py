@@ -21,6 +21,7 @@ from autovul.base.progress import Progress
 from autovul.base.trainer import Trainer, TrainingOptions
 from autovul.vision import attacks, datasets, models
 from autovul.vision.attacks.art_engine import prepare_art
+from autovul.vision.attacks.base import quick
 
 STEPS = 7
 Side = Callable[[], Tensor]
@@ -98,6 +99,7 @@ def plain_pgd(record: Record, name: str, batch: int, device: torch.device) -> No
     sides: dict[str, Side] = {
         "floor: forward and backward passes": lambda: passes(model, images, target),
         "autovul": lambda: ours.perturb(model, images, target)[0],
+        "autovul, stored as adv_attack does": lambda: ours.perturb(quick(model), images, target)[0],
         "plain loop, three forward passes": lambda: three_forwards(model, images, target, eps, alpha),
         **libraries(model, images, target, eps, alpha),
     }

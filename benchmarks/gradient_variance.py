@@ -51,6 +51,9 @@ def compare(record: Record, name: str, arguments: argparse.Namespace, device: to
     def ours(method: Any) -> Callable[[], object]:
         return lambda: gradient_variance(model, images, labels, chunk=arguments.chunk, method=method)
 
+    expected, total = one_by_one(model, images, labels), gradient_variance(model, images, labels).total
+    if not math.isclose(expected, total, rel_tol=1e-3):
+        raise SystemExit(f"{name}: the sides find {expected:.6g} and {total:.6g}: they do not do the same")
     sides: dict[str, Callable[[], object]] = {"one by one": lambda: one_by_one(model, images, labels)}
     sides |= {f"gradient_variance({method})": ours(method) for method in arguments.methods}
     seconds = record.compare(f"gradient variance, {name}", sides, "one by one", units=len(images), unit="images")

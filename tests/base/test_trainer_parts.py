@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import io
 import json
 import math
@@ -106,8 +107,9 @@ def convolutional(*extra: nn.Module, groups: int = 1, kind: type[nn.Sequential] 
     return kind(*shaped, nn.Flatten(), nn.Linear(12, 3))
 
 
-def test_auto_lays_convolutions_out_and_puts_them_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision_module, "_native_bf16", lambda device: True)
+@pytest.mark.parametrize("native", [False, True])
+def test_auto_lays_convolutions_out_and_puts_them_back(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+    monkeypatch.setattr(precision_module, "_native_bf16", lambda device: native)
     layouts = []
 
     def spy(model: nn.Module, x: Tensor, y: Any) -> tuple[Tensor, Tensor]:
@@ -120,6 +122,20 @@ def test_auto_lays_convolutions_out_and_puts_them_back(monkeypatch: pytest.Monke
         assert set(layouts) == {expected}, precision
         assert all(weight.is_contiguous() for weight in model.parameters())
         layouts.clear()
+
+
+def test_a_run_with_a_layout_of_its_own_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    options = with_changes(precision="auto", resume=True)
+    torch.manual_seed(0)
+    whole = convolutional(nn.ReLU(), nn.Conv2d(4, 4, (1, 3), padding=(0, 1)))
+    model = copy.deepcopy(whole)
+    quiet_trainer(options, state_path=tmp_path / "whole").fit(whole, Points())
+    trainer = quiet_trainer(options, state_path=tmp_path / "stopped")
+    with pytest.raises(Interrupted):
+        trainer.fit(model, Points(visit=stop_at((1, 1))))
+    trainer.fit(model, Points())
+    assert all(map(torch.equal, model.state_dict().values(), whole.state_dict().values()))
+    assert all(weight.is_contiguous() for weight in model.parameters())
 
 
 @pytest.mark.parametrize(
@@ -135,6 +151,12 @@ def test_auto_lays_convolutions_out_and_puts_them_back(monkeypatch: pytest.Monke
 def test_the_rule_of_the_layout(model: nn.Module, on_cpu: bool, on_cuda: bool) -> None:
     assert precision_module.gains_by_channels_last(model, CPU) == on_cpu
     assert precision_module.gains_by_channels_last(model, torch.device("cuda")) == on_cuda
+
+
+def test_auto_leaves_the_layout_of_fp32_alone_off_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision_module, "_native_bf16", lambda device: False)
+    assert precision_module.resolve_precision("auto", CPU, convolutional()).channels_last
+    assert not precision_module.resolve_precision("auto", torch.device("cuda"), convolutional()).channels_last
 
 
 # ---- what is left as it was, and what is explained

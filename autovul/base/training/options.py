@@ -44,8 +44,8 @@ class TrainingOptions(Options):
     )
     precision: Literal["fp32", "auto", "bf16", "fp16"] = option(
         "fp32",
-        "Arithmetic of forward and backward passes; auto takes bf16, and the layout that goes with it, where the "
-        "device has it, else fp32.",
+        "Arithmetic of forward and backward passes; auto takes bf16 where the device has it, else fp32, and chooses "
+        "the memory layout.",
     )
     amp: bool = option(False, "The same as precision auto.")
     compile: bool = option(

@@ -13,7 +13,7 @@ from autovul.vision.tools.moments import Place
 
 # Floats of a block that the moments are computed of at once: it should stay in a processor's cache.
 BLOCK = 2**20
-MIN_WIDTH = 16  # columns; a narrower product is slower than what the cache saves
+MIN_HEIGHT = 16  # rows; a lower product is slower than what the cache saves
 
 Block = tuple[str, Place, Tensor]
 
@@ -80,12 +80,13 @@ class Product:
         return (outer.to(widest(outer.device)) * inner).sum((1, 2)).clamp_min(0)
 
     def blocks(self, scale: Tensor) -> Iterator[Block]:
-        outer = self._outer * scale.to(self._outer.dtype)[:, None, None]
-        outputs, inputs = outer.shape[1], self._inner.shape[2]
-        width = max(MIN_WIDTH, BLOCK // (len(scale) * outputs))
-        for start in range(0, inputs, width):
-            columns = slice(start, start + width)
-            yield self._parameter, _columns_of(inputs, columns), outer @ self._inner[:, :, columns]
+        # Gᵀ is formed, so that the entries of a block follow one another in the moments.
+        outer = (self._outer * scale.to(self._outer.dtype)[:, None, None]).transpose(1, 2)
+        inner, outputs = self._inner.transpose(1, 2), outer.shape[2]
+        height = max(MIN_HEIGHT, BLOCK // (len(scale) * outputs))
+        for start in range(0, inner.shape[1], height):
+            rows = slice(start, start + height)
+            yield self._parameter, _rows_of(outputs, rows), inner[:, rows] @ outer
 
 
 class Projected(Product):
@@ -111,13 +112,13 @@ class Projected(Product):
         return (super().squared_norms() - (share * (2 * self._weight.shape[1] - size)).sum(1)).clamp_min(0)
 
     def blocks(self, scale: Tensor) -> Iterator[Block]:
-        share = (self._share * scale.to(self._share.dtype)[:, None])[:, :, None]
+        share, weight = (self._share * scale.to(self._share.dtype)[:, None])[:, None], self._weight.T.flatten()
         for name, place, block in super().blocks(scale):
-            yield name, place, block.addcmul_(share, place(self._weight.flatten()), value=-1)
+            yield name, place, block.addcmul_(share, place(weight), value=-1)
 
 
-def _columns_of(inputs: int, columns: slice) -> Place:
-    return lambda flat: flat.view(-1, inputs)[:, columns]
+def _rows_of(outputs: int, rows: slice) -> Place:
+    return lambda flat: flat.view(-1, outputs)[rows]
 
 
 def widest(device: torch.device) -> torch.dtype:

@@ -11,7 +11,7 @@ from torch import nn
 from autovul.base.errors import UserError
 from autovul.base.metrics import NonFiniteOutput
 from autovul.base.options import OptionError
-from autovul.vision import attacks
+from autovul.vision import attacks, models
 from autovul.vision.attacks.base import Setup
 from autovul.vision.attacks.evasion.pictures import draw_adversarial
 from autovul.vision.datasets import ImageDataset, ImageSplit
@@ -174,3 +174,25 @@ def test_failures_count_more_iterations_than_any_success(dataset):
     result = attacks.create("pgd", **options).run(Brightest(), dataset)
     assert rate(result, "success_rate") == 0
     assert rate(result, "mean_iterations") == 2 * 3 * (1 + 2)
+
+
+@pytest.mark.parametrize("name, copied", [("darts", True), ("bit_comp", False)])
+def test_a_network_of_the_project_is_attacked_as_it_is_and_left_as_it_was(name, copied):
+    torch.manual_seed(0)
+    model = models.create(name, **({"layers": 2, "init_channels": 4} if name == "darts" else {"width": 0.125})).eval()
+    pixels = torch.randint(256, (60, 3, 32, 32), dtype=torch.uint8)
+    split = ImageSplit(pixels, model(pixels / 255).argmax(1))
+    dataset = ImageDataset("its own answers", [*"0123456789"], split, split, (0.5,) * 3, (0.25,) * 3)
+    strides = [parameter.stride() for parameter in model.parameters()]
+    seen = set()
+    last = [module for module in model.modules() if isinstance(module, nn.Conv2d)][-1]
+    last.register_forward_pre_hook(lambda layer, _: seen.add(layer is not last))
+
+    attack = attacks.create("pgd", pgd_eps=0.1, pgd_alpha=0.02, stop_threshold=0.15)
+    found = attack.run(model, dataset)
+    assert seen == {copied}
+    assert [parameter.stride() for parameter in model.parameters()] == strides
+    plain = attack.run(nn.Sequential(model), dataset)  # which is none of the project's, and taken as it is
+    assert found.metrics.keys() == plain.metrics.keys() and found.model == model.name
+    for metric, value in plain.metrics.items():
+        assert found.metrics[metric].value == pytest.approx(value.value, abs=0.5), metric

@@ -215,3 +215,17 @@ def test_a_record_carries_the_grid_thinned_to_41_points_a_side_with_its_ends():
         assert row["losses"] == pytest.approx(contour.loss[place, kept].tolist(), abs=1e-6)
     _, small = ContourMeasurement(points=3, sample_num=3).measure(net, dataset)
     assert [len(row["losses"]) for row in small.series] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("space", ["parameter", "input"])
+def test_a_network_of_the_project_has_the_contour_of_its_own_layout(space):
+    torch.manual_seed(0)
+    model = models.create("darts", layers=2, init_channels=4).train()
+    images, labels = torch.rand(3, 3, 32, 32), torch.tensor([0, 4, 9])
+    strides = [parameter.stride() for parameter in model.parameters()]
+    grid = {"alphas": (-0.1, 0.2), "betas": (0.0, 0.1)}
+    found = loss_contour(model, images, labels, space, **grid)
+    assert model.training and [parameter.stride() for parameter in model.parameters()] == strides
+    plain = loss_contour(nn.Sequential(model), images, labels, space, **grid)
+    torch.testing.assert_close(found.loss, plain.loss, rtol=1e-4, atol=1e-5)
+    assert found.center == pytest.approx(plain.center, rel=1e-4)

@@ -15,7 +15,16 @@ from autovul.base.metrics import NonFiniteOutput, require_finite
 from autovul.base.options import OptionError, option
 from autovul.base.progress import Progress
 from autovul.base.result import Result
-from autovul.vision.attacks.base import Attack, Setup, describe, device_of, require_classes, require_images, untouched
+from autovul.vision.attacks.base import (
+    Attack,
+    Setup,
+    describe,
+    device_of,
+    quick,
+    require_classes,
+    require_images,
+    untouched,
+)
 from autovul.vision.attacks.evasion.perturbation import Perturbation
 from autovul.vision.attacks.evasion.tally import Tally
 from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
@@ -138,6 +147,7 @@ class EvasionAttack(Attack):
         show = Progress("auto" if setup.progress else "off")
         batch_size = setup.attack_batch
         with environ.measure(device) as cost:
+            model = quick(model)
             images, labels, logits = self._correctly_classified(model, dataset, setup.seed, batch_size)
             tally = Tally(untargeted=self.untargeted, judged=self.stop_threshold is not None)
 
