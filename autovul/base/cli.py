@@ -207,8 +207,9 @@ def _require_effect(declared: Sequence[Declared], given: Mapping[str, Given], va
         if not each.needs or each.name not in given or values[each.name] == each.default:
             continue
         name, _, listed = each.needs.partition("=")
-        suiting = listed.split("|")
-        if not (values[name] in suiting if listed else values[name]):
+        suiting, chosen = listed.split("|"), values[name]
+        several = chosen if isinstance(chosen, (list, tuple)) else (chosen,)
+        if not (any(one in suiting for one in several) if listed else chosen):
             wanted = f"--{name} {' or '.join(suiting)}".rstrip()
             raise UsageError(f"{each.flags[-1]} does nothing without {wanted}")
 

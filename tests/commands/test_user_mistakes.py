@@ -59,6 +59,8 @@ def check(capsys, line, status, parts):
         ("train --adv_train_random_init", ["--adv_train_random_init does nothing without --adv_train"]),
         ("train --cutout_length 8", ["--cutout_length does nothing without --cutout"]),
         ("adv_attack --query_num 50", ["--query_num does nothing without --grad_method nes or sgd or hess or zoo"]),
+        ("membership --method loss,entropy --max_iter 3", ["--max_iter does nothing without --method boundary"]),
+        ("membership --method loss --engine art", ["--engine does nothing without --method boundary"]),
         ("extraction --adaptive_round 7", ["--adaptive_round does nothing without --sampling adaptive"]),
         ("train --no-no_flip", ["the switch is --no_flip, or --flip"]),
         ("train --resume_changed", ["--resume_changed does nothing without --resume"]),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from autovul.base.errors import UserError
 from autovul.base.options import Options
 from autovul.base.registry import Registry
 from autovul.base.training.options import TrainingOptions
@@ -169,6 +170,20 @@ def require_classes(labels: Tensor, count: int, name: str = "labels") -> Tensor:
     if count and int(labels.min()) < 0:
         raise ValueError(f"{name} must be class indices of at least 0, got {int(labels.min())}")
     return labels
+
+
+def require_all_classes(logits: Tensor, dataset: ImageDataset) -> Tensor:
+    """Check that a model has a logit (N, classes) for each class of a data set; it may have more.
+
+    Raises:
+        UserError: It has fewer.
+    """
+    if logits.shape[1] < dataset.num_classes:
+        raise UserError(
+            f"the model gives {logits.shape[1]} logits and {dataset.name} has {dataset.num_classes} classes: "
+            "it is a model of other data"
+        )
+    return logits
 
 
 def _kind(value: object) -> str:

@@ -21,6 +21,7 @@ from autovul.vision.attacks.base import (
     describe,
     device_of,
     quick,
+    require_all_classes,
     require_classes,
     require_images,
     untouched,
@@ -199,7 +200,7 @@ class EvasionAttack(Attack):
             pixels, labels = split.pixels(index), split.labels[index]
             with untouched(model), torch.no_grad():
                 parts = in_parts(lambda part: model(part.to(device)).cpu(), (pixels,), batch_size, device)
-                logits = require_finite(torch.cat([*parts]))
+                logits = require_all_classes(require_finite(torch.cat([*parts])), dataset)
             right = logits.argmax(1) == labels
             kept.append((pixels[right], labels[right], logits[right]))
             found += int(right.sum())

@@ -21,7 +21,7 @@ from autovul.base.options import option
 from autovul.base.progress import Progress
 from autovul.base.result import Result
 from autovul.vision import models
-from autovul.vision.attacks.base import Attack, Setup, describe, device_of, registry
+from autovul.vision.attacks.base import Attack, Setup, describe, device_of, registry, require_all_classes
 from autovul.vision.attacks.extraction.adaptive_sampling import Reward
 from autovul.vision.attacks.extraction.figures import answers, compare, means
 from autovul.vision.attacks.extraction.queries import AdaptiveQueries, Pool, ask_at_random
@@ -133,7 +133,7 @@ class Knockoff(Attack):
         """
         device = device_of(model)
         with environ.measure(device, "queries") as asking, questioned(model, self.query_batch) as victim:
-            clean = answers(victim, dataset.valid)
+            clean = require_all_classes(answers(victim, dataset.valid), dataset)
             transfer = self._transfer(model, victim, dataset, setup)
         rows: list[dict[str, Any]] = []
         files, message = {}, ""

@@ -16,7 +16,7 @@ from autovul.base.errors import UserError
 from autovul.base.options import option
 from autovul.base.progress import Progress
 from autovul.base.result import Result
-from autovul.vision.attacks.base import Attack, Setup, describe, device_of, registry
+from autovul.vision.attacks.base import Attack, Setup, describe, device_of, registry, require_all_classes
 from autovul.vision.attacks.membership.hop_skip_jump import BoundaryPoints, HopSkipJump
 from autovul.vision.attacks.membership.outcome import Outcome, Searched
 from autovul.vision.attacks.membership.sample import Sample, SampleRule
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from autovul.vision.datasets import ImageDataset
 
 Method = Literal["boundary", "confidence", "entropy", "loss"]
+_SEARCHED = "method=boundary"
 FILTERS = {"published": (False, True), "none": (False, False), "both": (True, True)}
 
 
@@ -65,15 +66,22 @@ class Membership(Attack):
     )
     augment_members: bool = option(False, "Crop and mirror members at random first, as the artifact does.")
     misclassified: Literal["keep", "zero"] = option(
-        "keep", "Images that the network gets wrong: keep (distance to leaving what it says) or zero (score 0)."
+        "keep", "Images that the network gets wrong: keep (distance to leaving what it says) or zero (score 0).",
+        needs=_SEARCHED,
+    )  # fmt: skip
+    engine: Literal["native", "art"] = option(
+        "native", "Who searches the boundary: autovul, or ART image by image.", needs=_SEARCHED
     )
-    engine: Literal["native", "art"] = option("native", "Who searches the boundary: autovul, or ART image by image.")
-    max_iter: int = option(10, "Iterations of the boundary search.", ge=0)
-    max_eval: int = option(100, "Queries of one gradient estimate, at most.", ge=1)
-    init_eval: int = option(25, "Queries of the first gradient estimate.", ge=1)
-    init_size: int = option(50, "Random images tried as a start.", ge=1)
-    max_queries: int = option(2000, "Queries an image, at most; then the point that it has by then counts.", ge=1)
-    closing_search: bool = option(True, "End with a binary search, as the paper does and ART does not.")
+    max_iter: int = option(10, "Iterations of the boundary search.", ge=0, needs=_SEARCHED)
+    max_eval: int = option(100, "Queries of one gradient estimate, at most.", ge=1, needs=_SEARCHED)
+    init_eval: int = option(25, "Queries of the first gradient estimate.", ge=1, needs=_SEARCHED)
+    init_size: int = option(50, "Random images tried as a start.", ge=1, needs=_SEARCHED)
+    max_queries: int = option(
+        2000, "Queries an image, at most; then the point that it has by then counts.", ge=1, needs=_SEARCHED
+    )
+    closing_search: bool = option(
+        True, "End with a binary search, as the paper does and ART does not.", needs=_SEARCHED
+    )
     query_batch: int | None = option(
         None, "Queries in one forward pass; none: 32 on a CPU, elsewhere 4096, or what memory holds.", ge=1
     )
@@ -114,7 +122,7 @@ class Membership(Attack):
         device = device_of(model)
         with environ.measure(device) as cost, questioned(model, self.query_batch) as victim:
             sample = self._rule(setup.seed).draw(victim, dataset, self._variation(dataset), setup.seed)
-            logits = victim.logits(sample.images)
+            logits = require_all_classes(victim.logits(sample.images), dataset)
             predicted = logits.argmax(1).cpu()
             searched = self._search(victim, sample, predicted, setup) if "boundary" in self.method else None
             everyone = torch.ones_like(sample.member)
