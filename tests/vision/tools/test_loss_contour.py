@@ -223,8 +223,12 @@ def test_a_network_of_the_project_has_the_contour_of_its_own_layout(space):
     model = models.create("darts", layers=2, init_channels=4).train()
     images, labels = torch.rand(3, 3, 32, 32), torch.tensor([0, 4, 9])
     strides = [parameter.stride() for parameter in model.parameters()]
+    seen = set()
+    last = [module for module in model.modules() if isinstance(module, nn.Conv2d)][-1]
+    last.register_forward_pre_hook(lambda layer, _: seen.add(layer is not last))
     grid = {"alphas": (-0.1, 0.2), "betas": (0.0, 0.1)}
     found = loss_contour(model, images, labels, space, **grid)
+    assert seen == {True}
     assert model.training and [parameter.stride() for parameter in model.parameters()] == strides
     plain = loss_contour(nn.Sequential(model), images, labels, space, **grid)
     torch.testing.assert_close(found.loss, plain.loss, rtol=1e-4, atol=1e-5)
