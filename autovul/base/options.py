@@ -52,7 +52,8 @@ def option(
         min_length: The least length of a list or text.
         positional: A list that the command line takes as words without a flag; one a command.
         needs: Another option of the command, without which this one does nothing, or with the values of which it does
-            something (``sampling=adaptive``, several joined by |); its flag is refused otherwise.
+            something (``sampling=adaptive``, several joined by |; a list has to hold one of them); its flag is refused
+            otherwise.
     """
     extra: dict[str, Any] = {"flags": list(flags), "unit": unit, "positional": positional, "needs": needs}
     return Field(default, description=help, ge=ge, gt=gt, le=le, lt=lt, min_length=min_length, json_schema_extra=extra)
