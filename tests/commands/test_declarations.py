@@ -159,3 +159,10 @@ def test_a_file_may_change_what_does_nothing_yet_and_a_flag_that_changes_nothing
     assert commands.read("train", ["--no-adv_train_random_init"]).adversary.adv_train_eps == 16
     with pytest.raises(UsageError, match="adv_train_eps does nothing without --adv_train"):
         commands.read("train", ["--adv_train_eps", "4"])
+
+
+@pytest.mark.parametrize("method", [[], ["--method", "boundary"], ["--method", "loss,boundary"]])
+def test_an_option_may_need_one_of_the_values_of_a_list(workspace, method):
+    assert commands.read("membership", ["--max_iter", "3", *method]).algorithm.max_iter == 3
+    with pytest.raises(UsageError, match="max_iter does nothing without --method boundary"):
+        commands.read("membership", ["--max_iter", "3", "--method", "loss,entropy"])
