@@ -84,15 +84,20 @@ def test_the_gradient_is_clipped_in_every_precision(name: str) -> None:
     assert torch.cat([part.flatten() for part in moved]).norm().item() == pytest.approx(0.01, rel=1e-3)
 
 
-def test_fp16_resumes_with_its_scaler(tmp_path: Path) -> None:
-    options = with_changes(precision="fp16", resume=True)
-    whole, model = tiny_net(), tiny_net()
-    quiet_trainer(options, state_path=tmp_path / "whole").fit(whole, Points())
-    trainer = quiet_trainer(options, state_path=tmp_path / "stopped")
+def require_resumption(model: nn.Module, precision: str, folder: Path) -> nn.Module:
+    """A run that is stopped and resumed ends with the bits of one that is not; the model at its end."""
+    options, whole = with_changes(precision=precision, resume=True), copy.deepcopy(model)
+    quiet_trainer(options, state_path=folder / "whole").fit(whole, Points())
+    trainer = quiet_trainer(options, state_path=folder / "stopped")
     with pytest.raises(Interrupted):
         trainer.fit(model, Points(visit=stop_at((2, 1))))
     trainer.fit(model, Points())
     assert all(map(torch.equal, model.state_dict().values(), whole.state_dict().values()))
+    return model
+
+
+def test_fp16_resumes_with_its_scaler(tmp_path: Path) -> None:
+    require_resumption(tiny_net(), "fp16", tmp_path)
     scalers = [load_checkpoint(tmp_path / name)["state"]["scaler"] for name in ("whole", "stopped")]
     assert scalers[0] == scalers[1] and scalers[0]["_growth_tracker"] > 0
 
@@ -125,16 +130,7 @@ def test_auto_lays_convolutions_out_and_puts_them_back(monkeypatch: pytest.Monke
 
 
 def test_a_run_with_a_layout_of_its_own_resumes_to_the_same_bits(tmp_path: Path) -> None:
-    options = with_changes(precision="auto", resume=True)
-    torch.manual_seed(0)
-    whole = convolutional(nn.ReLU(), nn.Conv2d(4, 4, (1, 3), padding=(0, 1)))
-    model = copy.deepcopy(whole)
-    quiet_trainer(options, state_path=tmp_path / "whole").fit(whole, Points())
-    trainer = quiet_trainer(options, state_path=tmp_path / "stopped")
-    with pytest.raises(Interrupted):
-        trainer.fit(model, Points(visit=stop_at((1, 1))))
-    trainer.fit(model, Points())
-    assert all(map(torch.equal, model.state_dict().values(), whole.state_dict().values()))
+    model = require_resumption(convolutional(nn.ReLU(), nn.Conv2d(4, 4, (1, 3), padding=(0, 1))), "auto", tmp_path)
     assert all(weight.is_contiguous() for weight in model.parameters())
 
 
