@@ -17,7 +17,7 @@ from autovul.base.trainer import Trainer
 from autovul.base.training.evaluation import Batches, Step, evaluate
 from autovul.base.training.history import History
 from autovul.base.training.options import TrainingOptions
-from autovul.vision.attacks.base import Attack, Setup, device_of
+from autovul.vision.attacks.base import Attack, Setup, device_of, quick
 from autovul.vision.datasets import Augmentation, ImageDataset
 
 
@@ -124,7 +124,7 @@ def clean_accuracy(model: nn.Module, dataset: ImageDataset, batch_size: int) -> 
     Raises:
         NonFiniteOutput: The model gives NaN, of which no accuracy may be told.
     """
-    found = evaluate(model, dataset.valid_batches(batch_size, device_of(model)))
+    found = evaluate(quick(model), dataset.valid_batches(batch_size, device_of(model)))
     if not math.isfinite(found.loss):
         raise NonFiniteOutput("the model's logits are not finite: the network has diverged")
     return 100 * found.accuracy

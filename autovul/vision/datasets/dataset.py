@@ -44,6 +44,10 @@ class ImageSplit:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        shape = " × ".join(map(str, self.images.shape[1:]))
+        return f"ImageSplit({len(self)} images of {shape} on {self.images.device})"
+
     def subset(self, indices: Indices) -> ImageSplit:
         """The images at ``indices``, in their order."""
         return ImageSplit(self.images[indices], self.labels[indices])

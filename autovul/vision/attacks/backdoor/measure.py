@@ -11,7 +11,7 @@ from autovul.base.errors import UserError
 from autovul.base.metrics import require_finite
 from autovul.vision.attacks.backdoor.batches import PLACE_STREAM
 from autovul.vision.attacks.backdoor.neurons import FINAL, Neurons
-from autovul.vision.attacks.base import device_of, untouched
+from autovul.vision.attacks.base import device_of, quick, untouched
 from autovul.vision.datasets import ImageDataset
 from autovul.vision.datasets.batches import generator_of
 from autovul.vision.marks import Trigger
@@ -71,7 +71,8 @@ def measure(
     logits: tuple[list[Tensor], list[Tensor]] = ([], [])
     sums: list[list[Tensor]] = [[], []]
     has_features = Neurons.hears(model)
-    with untouched(model), torch.no_grad(), Neurons(model, FINAL if has_features else "logits") as neurons:
+    asked, heard = quick(model), FINAL if has_features else "logits"
+    with untouched(asked), torch.no_grad(), Neurons(asked, heard) as neurons:
         batches = dataset.valid_batches(batch_size, device).epoch(0)
         for (images, _), there in zip(batches, places.split(batch_size), strict=True):
             for kind, shown in enumerate((images, trigger.apply(images, places=there))):
