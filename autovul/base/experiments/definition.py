@@ -22,12 +22,13 @@ class Control(Options):
     """Another reading of a claim: does its verdict survive it?
 
     Args:
-        metric: The metric in place of the claim's.
+        metric: The metric in place of the claim's. A ``*`` in it stands for a number: there is a control for each that
+            was measured, and in the control's name the number takes the place of its ``*``.
         where: Grid values in place of the claim's; the others stay.
         reversed: Whether the metric falls where the claim's rises, so that the claimed sign turns.
     """
 
-    metric: str | None = option(None, "Metric in place of the claim's.")
+    metric: str | None = option(None, "Metric in place of the claim's; * stands for any number.")
     where: dict[str, Scalar] = option({}, "Grid values in place of the claim's.")
     reversed: bool = option(False, "The metric falls where the claim's rises.")
 

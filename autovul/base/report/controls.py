@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -116,13 +117,29 @@ def controls(finding: Finding, accuracies: Accuracies, sections: Sequence[Sectio
     """Every control of a claim about a difference; none for one about a range."""
     if finding.claim.range is not None:
         return []
-    found = [_own(finding, name, control) for name, control in finding.claim.controls.items()]
+    declared = finding.claim.controls.items()
+    found = [_own(finding, *each) for name, control in declared for each in _numbered(finding, name, control)]
     if finding.experiment.command not in ("train", "validate"):
         found.append(_equal_accuracy(finding, accuracies))
     found.append(_equal_size(finding, sections))
     if note := weights_note((*finding.reading.first, *finding.reading.second)):
         found.append(_empty(finding, TRAINING, note))
     return found
+
+
+def _numbered(finding: Finding, name: str, control: Control) -> list[tuple[str, Control]]:
+    """A control by name; one whose metric has a ``*``, once for every number that was measured in its place."""
+    if control.metric is None or "*" not in control.metric:
+        return [(name, control)]
+    runs = (run for section in finding.siblings for network in section.networks for run in network.good)
+    measured = {metric for run in runs for metric in run.result.metrics}
+    # Metrics write a decimal point as an underscore: accuracy_drop_2_5pct.
+    pattern = re.compile(r"(\d+(?:_\d+)?)".join(map(re.escape, control.metric.split("*", 1))))
+    found = {float(match[1].replace("_", ".")): match[0] for metric in measured if (match := pattern.fullmatch(metric))}
+    return [
+        (name.replace("*", f"{number:,.9g}"), control.model_copy(update={"metric": found[number]}))
+        for number in sorted(found)
+    ]
 
 
 def _own(finding: Finding, name: str, control: Control) -> Controlled:

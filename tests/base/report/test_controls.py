@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from autovul.base.report import build, claim_words, controls, wording
@@ -170,6 +172,20 @@ def test_a_reversed_control_turns_the_sign():
     finding, found = control(build(campaign(3, ["fig9"])), "fig9", "agreement in place of cross entropy")
     assert (finding.claim.expected, found.expected) == (-0.3, 0.3)
     assert found.difference.estimate > 0 and found.survives(finding.verdict) == "yes"
+
+
+def test_a_control_for_any_number_is_one_for_each_that_was_measured():
+    results = [
+        r.replace(metrics={**r.metrics, **{f"cross_entropy_{n}_queries": r.metrics["cross_entropy"] for n in budgets}})
+        for r, budgets in zip(
+            campaign(2, ["fig9"]), itertools.cycle([("12000", "300"), ("12000", "2_5")]), strict=False
+        )
+    ]
+    own = [each for each in build(results).controls[1] if each.metric.startswith("cross_entropy_")]
+    assert [each.name for each in own] == ["with 2.5 queries", "with 300 queries", "with 12,000 queries"]
+    assert own[2].metric == "cross_entropy_12000_queries" and own[2].difference is not None
+    assert own[2].expected == -0.3, "the rest of the control is kept"
+    assert not any("*" in each.name for each in build(campaign(2, ["fig9"])).controls[1])
 
 
 def test_a_control_without_records_says_which():
