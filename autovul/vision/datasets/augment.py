@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
+
+from autovul.vision.datasets.auto_augment import auto_augment
+from autovul.vision.datasets.transfer import send
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Augmentation:
     Args:
         padding: Zeros around the image before the crop, in pixels; 0 leaves the crop out.
         flip: Whether to mirror.
-        auto_augment: Whether to apply AutoAugment's CIFAR10 policy (torchvision's; image by image, slow).
+        auto_augment: Whether to apply AutoAugment's CIFAR10 policy (as torchvision does).
         cutout_length: Side L of Cutout's square, in pixels; None leaves it out.
 
     Raises:
@@ -59,7 +60,7 @@ class Augmentation:
         span = 2 * self.padding + 1
         rows, columns = (torch.randint(span, (count,), generator=generator) for _ in range(2))
         mirrored = torch.randint(2, (count,), generator=generator)
-        rows, columns, mirrored = _send(images.device, rows, columns, mirrored)
+        rows, columns, mirrored = send(torch.stack([rows, columns, mirrored]), images.device)
         if self.padding:
             images = crop(images, rows, columns, self.padding)
         if self.flip:
@@ -69,7 +70,7 @@ class Augmentation:
         if self.cutout_length is not None:
             centre_rows = torch.randint(height + 1, (count,), generator=generator)
             centre_columns = torch.randint(width + 1, (count,), generator=generator)
-            centres = _send(images.device, centre_rows, centre_columns)
+            centres = send(torch.stack([centre_rows, centre_columns]), images.device)
             images = cutout(images, centres[0], centres[1], self.cutout_length)
         return images
 
@@ -116,30 +117,3 @@ def cutout(images: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, leng
 
     square = hit(rows, images.shape[2])[:, None, :, None] & hit(columns, images.shape[3])[:, None, None, :]
     return images.masked_fill(square, 0)
-
-
-def auto_augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """AutoAugment's CIFAR10 policy on each image by itself; uint8, shape (N, C, H, W)."""
-    from torchvision.transforms import v2
-
-    policy = v2.AutoAugment(v2.AutoAugmentPolicy.CIFAR10)
-    with _as_global(generator):
-        return torch.stack([policy(image) for image in images])
-
-
-@contextmanager
-def _as_global(generator: torch.Generator) -> Iterator[None]:
-    """Let code that knows only the global CPU generator draw from ``generator``; the global one stays untouched."""
-    before = torch.get_rng_state()
-    torch.set_rng_state(generator.get_state())
-    try:
-        yield
-    finally:
-        generator.set_state(torch.get_rng_state())
-        torch.set_rng_state(before)
-
-
-def _send(device: torch.device, *numbers: torch.Tensor) -> torch.Tensor:
-    """Random numbers to the device, in one transfer that a CUDA device's queue need not wait for."""
-    together = torch.stack(numbers)
-    return together.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else together.to(device)

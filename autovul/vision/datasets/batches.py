@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from autovul.vision.datasets.augment import Augmentation
+from autovul.vision.datasets.transfer import send
 
 RESIDENT_PART = 0.25
 
@@ -95,7 +96,7 @@ class ImageBatches:
         order = self._order(epoch)
         for number in range(start, len(self)):
             chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
-            images, targets = self._send(self.images[chosen]), self._send(self.targets[chosen])
+            images, targets = send(self.images[chosen], self.device), send(self.targets[chosen], self.device)
             if self.augment is not None and self.seed is not None:
                 images = self.augment(images, generator_of(self.seed, epoch, number))
             yield to_pixels(images), targets
@@ -104,11 +105,6 @@ class ImageBatches:
         if self.seed is None:
             return torch.arange(self.num_samples, device=self.images.device)
         return torch.randperm(self.num_samples, generator=generator_of(self.seed, epoch)).to(self.images.device)
-
-    def _send(self, tensor: torch.Tensor) -> torch.Tensor:
-        if self.device.type == "cuda" and not tensor.is_cuda:
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor.to(self.device)
 
 
 def _fits(images: torch.Tensor, device: torch.device) -> bool:

@@ -69,7 +69,7 @@ class TrainingDataOptions(ValidatedDataOptions, MirroredDataOptions):
     """Beside them, how training sees the images."""
 
     batch_size: int = option(96, "Training batch; the last, smaller one is kept.", ge=1, unit="images")
-    auto_augment: bool = option(False, "AutoAugment, CIFAR10 policy (image by image, slow).")
+    auto_augment: bool = option(False, "AutoAugment, CIFAR10 policy.")
     cutout: bool = option(False, "Cutout: a square of zeros at a random place of every training image.")
     cutout_length: int | None = option(
         None,
