@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from autovul.base import distributed
 from autovul.base.checkpoint import load_state
 from autovul.base.distributed import ALONE, Team
-from autovul.base.errors import UsageError, UserError
+from autovul.base.errors import Interrupted, UsageError, UserError
 from autovul.base.training.parts import parts_of
 from tests.base.tiny_team import plain_net
 from tests.base.tiny_training import OPTIONS, Points, quiet_trainer, tiny_net
@@ -125,16 +126,26 @@ def test_an_error_of_one_process_ends_the_others_in_a_line() -> None:
     assert lines == ["another process of this run has ended; what it printed tells why", "of the second alone"]
 
 
+def stop(epoch: int, batch: int) -> None:
+    if (epoch, batch) == (2, 1):
+        signal.raise_signal(signal.SIGTERM)
+
+
 @pytest.mark.slow
 def test_two_processes_train_as_one_and_resume(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        quiet_trainer(state_path=tmp_path / "alone.state").fit(plain_net(), Points(count=9, visit=stop), Points(seed=5))
     finish(start(["-m", "tests.base.tiny_team", str(tmp_path)], 2, ROOT), 900)
     alone = plain_net()
     quiet_trainer().fit(alone, Points(count=9), Points(seed=5))
     assert_close(alone, load_state(tmp_path / "plain.pth"))
+    assert_close(alone, load_state(tmp_path / "larger.pth"))  # begun by one process
     whole, resumed = (load_state(tmp_path / f"{name}.pth") for name in ("whole", "resumed"))
     assert all(torch.equal(resumed[name], weight) for name, weight in whole.items())
     # Only the first process has written.
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.state", "plain.pth", "resumed.pth", "whole.pth"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("alone.state", "larger.pth", "net.state", "plain.pth", "resumed.pth", "whole.pth")
+    ]
 
 
 @pytest.mark.slow

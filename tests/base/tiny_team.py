@@ -56,6 +56,12 @@ def main() -> None:
             raise AssertionError("nothing stopped it")
         trained("resumed", tiny_net(), Points(count=12), options=options, state_path=folder / "net.state")
 
+        larger = options.model_copy(update={"resume_changed": True})
+        visited: list[int] = []
+        points = Points(count=9, visit=lambda epoch, batch: visited.append(epoch))
+        trained("larger", plain_net(), points, options=larger, state_path=folder / "alone.state")
+        assert min(visited) == 2, "it began anew"
+
 
 def fail_alone() -> None:
     """The second process has an error of its own; each prints what it ends with."""
