@@ -9,7 +9,7 @@ from autovul.base.errors import UserError
 from autovul.base.result import Metric, Result
 from autovul.base.trainer import evaluate
 from autovul.base.training.history import Evaluation
-from autovul.vision.attacks.base import describe, device_of, quick
+from autovul.vision.attacks.base import describe, device_of, quick, require_fitting
 from autovul.vision.datasets import ImageDataset
 
 
@@ -17,11 +17,12 @@ def validate(model: nn.Module, dataset: ImageDataset, *, seed: int = 1228, batch
     """Accuracy and loss over the whole validation split, in fp32.
 
     Raises:
-        UserError: The model gives NaN.
+        UserError: The model gives NaN, or fewer logits than there are classes.
     """
-    device = device_of(model)
+    device, asked = device_of(model), quick(model)
+    require_fitting(asked, dataset)
     with environ.measure(device) as cost:
-        found = evaluate(quick(model), dataset.valid_batches(batch_size, device))
+        found = evaluate(asked, dataset.valid_batches(batch_size, device))
     if found.loss != found.loss:
         raise UserError("the model's logits are not finite: the network has diverged")
     return Result(

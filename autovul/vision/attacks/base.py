@@ -186,6 +186,19 @@ def require_all_classes(logits: Tensor, dataset: ImageDataset) -> Tensor:
     return logits
 
 
+def require_fitting(model: nn.Module, dataset: ImageDataset) -> None:
+    """Check that a model has a logit for each class of a data set, on one image.
+
+    For what trains or takes losses, where a label beyond the logits would end in an error of PyTorch's; on CUDA in one
+    that ends the process.
+
+    Raises:
+        UserError: It has fewer.
+    """
+    with untouched(model), torch.no_grad():
+        require_all_classes(model(dataset.valid.pixels([0]).to(device_of(model))), dataset)
+
+
 def _kind(value: object) -> str:
     if isinstance(value, Tensor):
         return f"{value.dtype} of shape {tuple(value.shape)}"

@@ -14,7 +14,7 @@ from autovul.base.errors import UserError
 from autovul.base.options import Options, option
 from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result
-from autovul.vision.attacks.base import describe, device_of
+from autovul.vision.attacks.base import describe, device_of, require_fitting
 from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
 from autovul.vision.models.options import ModelOptions
 from autovul.vision.tools.contour_pictures import draw_contours, draw_surfaces, save_contours
@@ -73,8 +73,10 @@ class ContourMeasurement(Options):
             The contour; and loss at the centre, its mean change over the grid, and the largest loss, in nats.
 
         Raises:
-            UserError: Fewer images exist than were explicitly asked for, or the directions do not exist.
+            UserError: Fewer images exist than were explicitly asked for, the directions do not exist, or the model has
+                fewer logits than there are classes.
         """
+        require_fitting(model, dataset)
         device = device_of(model)
         index = legacy_shuffle(len(dataset.valid), seed)[: self._count(dataset)]
         grid = axis(self.span or SPANS[self.space], self.points)

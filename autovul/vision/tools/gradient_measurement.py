@@ -15,7 +15,7 @@ from autovul.base.errors import UsageError, UserError
 from autovul.base.options import Options, option
 from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result
-from autovul.vision.attacks.base import describe, device_of
+from autovul.vision.attacks.base import describe, device_of, require_fitting
 from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
 from autovul.vision.models.base import ImageModel
 from autovul.vision.tools.gradient_variance import CHUNK, gradient_variance
@@ -110,8 +110,10 @@ class GradientMeasurement(Options):
             The sum, its decimal logarithm and what they were computed from; ``series`` has a row for each layer.
 
         Raises:
-            UserError: Fewer images exist than were explicitly asked for; all gradients vanish, or some are not finite.
+            UserError: Fewer images exist than were explicitly asked for; all gradients vanish, or some are not finite;
+                or the model has fewer logits than there are classes.
         """
+        require_fitting(model, dataset)
         if not prepared:
             model = self.prepare(model, dataset, seed)
         index = legacy_shuffle(len(dataset.valid), seed)

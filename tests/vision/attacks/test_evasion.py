@@ -198,16 +198,6 @@ def test_a_network_of_the_project_is_attacked_as_it_is_and_left_as_it_was(name, 
         assert found.metrics[metric].value == pytest.approx(value.value, abs=1e-2), metric
 
 
-@pytest.mark.parametrize(
-    "name, options",
-    [("pgd", {}), ("membership", {"method": "loss", "confidence_filter": "none"}), ("knockoff", {})],
-)
-def test_a_model_with_too_few_classes_is_refused(dataset, name, options):
-    model = nn.Sequential(Brightest(), nn.Linear(COLOURS, 2))
-    with pytest.raises(UserError, match="the model gives 2 logits and colours has 3 classes"):
-        attacks.create(name, **options).run(model, dataset)
-
-
 def test_a_model_may_have_more_classes(dataset):
     wider = nn.Linear(COLOURS, COLOURS + 2)
     with torch.no_grad():

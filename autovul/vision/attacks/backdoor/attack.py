@@ -22,7 +22,7 @@ from autovul.vision.attacks.backdoor import files as backdoor_files
 from autovul.vision.attacks.backdoor.batches import PoisonedBatches, TrainMode
 from autovul.vision.attacks.backdoor.losses import PoisonStep
 from autovul.vision.attacks.backdoor.measure import Measurement, measure
-from autovul.vision.attacks.base import Attack, Setup, describe, device_of
+from autovul.vision.attacks.base import Attack, Setup, describe, device_of, require_fitting
 from autovul.vision.attacks.retraining import Retraining, training_options
 from autovul.vision.datasets import ImageDataset
 from autovul.vision.datasets.splits import least_fraction, seeded_fraction
@@ -122,10 +122,11 @@ class BackdoorAttack(Attack, MarkOptions):
 
         Raises:
             OptionError: No such class, a mark that does not fit, or a fraction above 0 that rounds to no image.
-            UserError: ``validate_only`` and no saved attack.
+            UserError: ``validate_only`` and no saved attack; or the model has fewer logits than there are classes.
             NonFiniteOutput: A network gives NaN.
         """
         self._check(dataset)
+        require_fitting(model, dataset)
         if self.validate_only:
             return self._validate_saved(model, dataset, setup)
         scene = Scene(model, dataset, setup)

@@ -16,7 +16,7 @@ from autovul.base.options import OptionError, option
 from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result
 from autovul.base.trainer import Trainer
-from autovul.vision.attacks.base import Attack, Setup, describe, device_of, registry, untouched
+from autovul.vision.attacks.base import Attack, Setup, describe, device_of, registry, require_fitting, untouched
 from autovul.vision.attacks.retraining import augmentation, clean_accuracy, training_options
 from autovul.vision.datasets import ImageBatches, ImageDataset
 from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
@@ -95,7 +95,8 @@ class PoisonBasic(Attack):
             diverges, the status says so, no rate is given, and ``series`` ends before its input.
 
         Raises:
-            UserError: Fewer inputs exist than were explicitly asked for, or none.
+            UserError: Fewer inputs exist than were explicitly asked for, or none; or the model has fewer logits than
+                there are classes.
             NonFiniteOutput: The model gives NaN.
         """
         device, training = device_of(model), training_options(self, setup)
@@ -104,6 +105,7 @@ class PoisonBasic(Attack):
         if training.tensorboard:
             raise UserError("tensorboard: poison_basic writes no curves, because it trains for every input anew")
         self._check(setup.batch_size, dataset)
+        require_fitting(model, dataset)
         show = Progress("auto" if setup.progress else "off")
         with environ.measure(device) as cost:
             inputs = self._inputs(model, dataset, setup)

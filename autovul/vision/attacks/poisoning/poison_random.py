@@ -18,7 +18,7 @@ from autovul.base.result import Metric, Result
 from autovul.base.training.evaluation import Batches
 from autovul.base.training.history import History
 from autovul.base.training.random_state import preserved_random_state
-from autovul.vision.attacks.base import Attack, Setup, describe, device_of, registry
+from autovul.vision.attacks.base import Attack, Setup, describe, device_of, registry, require_fitting
 from autovul.vision.attacks.poisoning.labels import FreshlyPoisonedBatches, LabelPoison
 from autovul.vision.attacks.retraining import Retraining
 from autovul.vision.datasets import ImageDataset
@@ -105,8 +105,10 @@ class PoisonRandom(Attack):
             their mean. ``series`` has the course of each training.
 
         Raises:
-            UserError: A fraction above 0 rounds to no image, or the architecture cannot be built anew.
+            UserError: A fraction above 0 rounds to no image, the architecture cannot be built anew, or the model has
+                fewer logits than there are classes.
         """
+        require_fitting(model, dataset)
         poisons = {fraction: self._draw(dataset, fraction, setup.seed) for fraction in self.fractions}
         device, work = device_of(model), Retraining(self, dataset, setup)
         files: dict[str, str] = {}
