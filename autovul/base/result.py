@@ -26,7 +26,7 @@ NOT_IDENTITY = frozenset([*_OUTPUT, "download", "num_workers", "resume", "resume
 # What a run may differ in without measuring anything else.
 BOOKKEEPING = NOT_IDENTITY | {
     *("seed", "device", "benchmark", "deterministic", "config", "command", "experiment", "suffix"),
-    *("dataset", "model", "model_arch", "model_path", "data_dir", "data_path", "model_dir", "attack_dir"),
+    *("dataset", "model", "model_arch", "genotype", "model_path", "data_dir", "data_path", "model_dir", "attack_dir"),
     *("valid_batch_size", "test_batch_size", "validate_interval", "at_most"),
 }
 Status = Literal["ok", "diverged", "failed"]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from autovul.base.experiments import Experiment, experiment_names, load_scale, scale_names
+from autovul.base.experiments import Claim, Experiment, experiment_names, load_scale, scale_names
 from autovul.base.report import catalogue, wording
 from autovul.base.report.claims import Finding
 from autovul.base.report.controls import Controlled
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 NO_VERDICT = "no verdict"
 GROUP_WORDS = {"manual": "manual", "nas": "NAS", "mitigated": "mitigated", "variant": "variants", "yours": "yours"}
+
+
+def says(experiment: Experiment, claim: Claim) -> str:
+    """A claim in a sentence without its end, and whose it is."""
+    whose = "The paper says that" if experiment.name in experiment_names() else "The claim:"
+    return f"{whose} {claim.says}"
 
 
 def side(names: Sequence[str]) -> str:
@@ -39,7 +45,7 @@ def unit(finding: Finding) -> str:
 
 
 def expectation(finding: Finding) -> str:
-    """What the paper says comes out, in numbers."""
+    """What is claimed to come out, in numbers."""
     claim, shown = finding.claim, finding.reading.unit
     if claim.range is not None:
         return f"{_short(claim.range[0])} to {_short(claim.range[1])} {unit(finding)}".rstrip()
@@ -120,7 +126,7 @@ def _these_networks(finding: Finding, difference: Difference, shown: str) -> str
     seeds = f"{repeats[0]} to {repeats[1]} seeds" if repeats[0] != repeats[1] else f"{repeats[0]} seeds"
     text = f"These networks ({seeds} each): 95 % interval {wording.interval_text(interval, shown, signed=True)}"
     if finding.claim.expected is None:
-        return f"{text}. The paper gives no number, so nothing is judged."
+        return f"{text}. The claim gives no number, so nothing is judged."
     if finding.confounds:
         return f"{text}. {_conditions(finding)}"
     if finding.verdict is None:
@@ -259,14 +265,14 @@ def survivals(found: Sequence[Controlled], finding: Finding) -> str:
 
 
 def open_claims(contents: Contents) -> list[tuple[str, str, str]]:
-    """Claims that no record is about: the name, what it says, and what to run, at the scale that most records have."""
+    """Claims that no record is about: the name, the claim in a sentence, what to run at the scale of most records."""
     there = {finding.name for finding in contents.findings}
     kinds = Counter((weights_suffix(result), result.dataset) for result in contents.results)
     usual = max(kinds, key=kinds.__getitem__, default=None)
     example = next((r for r in contents.results if (weights_suffix(r), r.dataset) == usual), None)
     scale = scale_of(example) if example else ""
     return [
-        (name, claim.says, command(experiment, scale))
+        (name, says(experiment, claim), command(experiment, scale))
         for experiment in contents.experiments.values()
         for name, claim in experiment.claims.items()
         if name not in there

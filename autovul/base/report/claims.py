@@ -271,9 +271,13 @@ def on_side(network: Network, side: Sequence[str]) -> bool:
 
 
 def names_of(network: Network) -> set[str]:
-    """What a network may be called: by its record, and by the options that chose it."""
+    """What a network may be called: by its record, and by the options that chose it.
+
+    Where a file of cells was given, the model "darts" only says that it is one.
+    """
     result = network.runs[0].result
-    chosen = result.options.get("model_arch") or result.options.get("model")
+    own_cells = result.options.get("genotype")
+    chosen = None if own_cells else result.options.get("model_arch") or result.options.get("model")
     return {network.name, network_name(result)} | ({chosen} if isinstance(chosen, str) else set())
 
 

@@ -34,7 +34,7 @@ def render(contents: Contents) -> str:
     if contents.results and (missing := claim_words.open_claims(contents)):
         lines += ["", "Claims without results", "----------------------"]
         for name, says, command in missing:
-            lines += _wrapped(f"{name}: the paper says that {says}. Run: {command}")
+            lines += _wrapped(f"{name}: {says[0].lower()}{says[1:]}. Run: {command}")
     for section in contents.sections:
         lines += _section(section)
     return "\n".join(_printable(line).rstrip() for line in lines) + "\n"
@@ -42,7 +42,7 @@ def render(contents: Contents) -> str:
 
 def _claim(finding: Finding, controls: Sequence[Controlled]) -> list[str]:
     title = " · ".join([f"Claim {finding.name}: {claim_words.label(finding)}", *finding.conditions])
-    lines = ["", title, "-" * len(title), *_wrapped(f"The paper says that {finding.claim.says}.")]
+    lines = ["", title, "-" * len(title), *_wrapped(f"{claim_words.says(finding.experiment, finding.claim)}.")]
     for sentence in claim_words.sentences(finding):
         lines += _wrapped(sentence, "  ")
     for note in filter(None, [claim_words.notices(finding)]):

@@ -182,12 +182,18 @@ def _resolved(control: Control, where: Mapping[str, Any]) -> str:
     return " ".join(f"{name} {where[name]}." for name, value in control.where.items() if value in (LARGEST, SMALLEST))
 
 
+def _without_a_side(finding: Finding) -> str:
+    """That there is nothing to compare, where a side of the claim was not measured; else nothing."""
+    sides = (finding.claim.first, finding.reading.first), (finding.claim.second, finding.reading.second)
+    absent = [wording.listed(map(catalogue.group_title, names)) for names, measured in sides if not measured]
+    return f"No records of {' and of '.join(absent)}." if absent else ""
+
+
 def _equal_accuracy(finding: Finding, accuracies: Accuracies) -> Controlled:
     known = _with_covariate(finding.reading, accuracies.of_network)
     if not all(known):
-        return _empty(
-            finding, CLEAN_ACCURACY, "No train or validate records give the accuracy of both sides' networks."
-        )
+        note = "No train or validate records give the accuracy of both sides' networks."
+        return _empty(finding, CLEAN_ACCURACY, _without_a_side(finding) or note)
     return _adjusted(finding, CLEAN_ACCURACY, known, "clean accuracy", lambda value: f"{value:.1f} %")
 
 
@@ -195,7 +201,8 @@ def _equal_size(finding: Finding, sections: Sequence[Section]) -> Controlled:
     reading = read(_all_sizes(finding, sections), finding.claim, finding.claim.metric)
     known = _with_covariate(reading, _log_parameters)
     if not all(known):
-        return _empty(finding, SIZE, "The records do not give the number of parameters of both sides' networks.")
+        note = "The records do not give the number of parameters of both sides' networks."
+        return _empty(finding, SIZE, _without_a_side(finding) or note)
     advice = " Variants of other sizes (--width, --init_channels) would tell the two apart."
     return _adjusted(finding, SIZE, known, "number of parameters", lambda v: wording.large_number(round(10**v)), advice)
 

@@ -28,7 +28,7 @@ def render(contents: Contents) -> str:
         lines += ["", "Runs that diverged or failed and are in no mean:", ""]
         lines += [f"- {escaped(text)}" for _, text in contents.lost]
     if contents.findings:
-        lines += ["", "## The paper's claims", "", wording.NOT_CORRECTED, "", *_set(text_tables.claims(contents))]
+        lines += ["", "## Claims", "", wording.NOT_CORRECTED, "", *_set(text_tables.claims(contents))]
     for finding in contents.findings:
         lines += _claim(finding, contents.controls[finding.number])
     if contents.results and (missing := claim_words.open_claims(contents)):
@@ -41,7 +41,8 @@ def render(contents: Contents) -> str:
 
 def _claim(finding: Finding, controls: Sequence[Controlled]) -> list[str]:
     lines = ["", f"### {escaped(finding.name)}: {claim_words.label(finding)}", ""]
-    lines += [f"The paper says that {escaped(finding.claim.says)}. On {escaped(', '.join(finding.conditions))}.", ""]
+    says = claim_words.says(finding.experiment, finding.claim)
+    lines += [f"{escaped(says)}. On {escaped(', '.join(finding.conditions))}.", ""]
     lines += [f"- {_kept_code(sentence)}" for sentence in claim_words.sentences(finding)]
     if note := claim_words.notices(finding):
         lines += [f"- {escaped(note)}"]

@@ -129,6 +129,7 @@ class Section:
         differing: Options that are not the same for all networks: their values, and who has each.
         several_data: Whether other sections show other data under the same name.
         replaced: How many older records of the same run were left aside.
+        remade: Networks of which there are records from before their code or their cells changed: left aside too.
     """
 
     number: int
@@ -142,6 +143,7 @@ class Section:
     differing: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     several_data: bool = False
     replaced: int = 0
+    remade: tuple[str, ...] = ()
 
     @property
     def anchor(self) -> str:

@@ -104,6 +104,7 @@ def _natural(values: tuple[str, ...]) -> list[tuple[int, float, str]]:
 def _make_section(
     number: int, key: tuple[str, ...], setting: dict[str, str], runs: list[Run], several: bool
 ) -> Section:
+    runs, remade = _as_they_are(runs)
     latest = _latest(runs)
     members: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in latest:
@@ -125,7 +126,30 @@ def _make_section(
         differing=_differing(networks),
         several_data=several,
         replaced=len(runs) - len(latest),
+        remade=remade,
     )
+
+
+def _as_they_are(runs: list[Run]) -> tuple[list[Run], tuple[str, ...]]:
+    """The runs of networks as they are now, and the names of those of which older code or cells were run as well.
+
+    Under one name these are two networks, so that their seeds are no repetitions of each other. A run that failed may
+    not tell what it was made of.
+    """
+    now: dict[tuple[str, str], str] = {}
+    for run in sorted(runs, key=_age):
+        if made := _made_of(run.result):
+            now[run.result.group, network_name(run.result)] = made
+    kept = [
+        run for run in runs if _made_of(run.result) in ("", now.get((run.result.group, network_name(run.result)), ""))
+    ]
+    return kept, tuple(sorted({network_name(run.result) for run in runs if run not in kept}))
+
+
+def _made_of(result: Result) -> str:
+    """What tells a network from another one of its name; "" where nothing does."""
+    found = {name: result.facts[name] for name in ("source_sha256", "genotype") if name in result.facts}
+    return json.dumps(found, sort_keys=True, default=str) if found else ""
 
 
 def _latest(runs: list[Run]) -> list[Run]:
@@ -193,7 +217,13 @@ def _lacking(name: str) -> str:
 
 
 def _differing(networks: list[Network]) -> dict[str, dict[str, list[str]]]:
-    return _varying(run for network in networks for run in network.good)
+    """As `_varying`; an option of structure only where networks of a kind differ in it, since other kinds lack it."""
+    runs = [run for network in networks for run in network.good]
+    kinds: dict[tuple[str, bool], list[Run]] = defaultdict(list)
+    for run in runs:
+        kinds[run.result.group, "genotype" in run.result.facts].append(run)
+    within = {name for members in kinds.values() for name in _varying(members)}
+    return {name: found for name, found in _varying(runs).items() if name not in catalogue.STRUCTURE or name in within}
 
 
 def size_marks(result: Result) -> tuple[str, ...]:

@@ -283,6 +283,11 @@ def notes(section: Section) -> list[str]:
     if section.replaced:
         older = plural(section.replaced, "older record of the same run was", "older records of the same runs were")
         found.append(f"{older} left aside; the newest counts.")
+    if section.remade:
+        found.append(
+            f"Records of {listed(section.remade)} from before its code or cells changed were left aside: under the "
+            "same name that is another network."
+        )
     if shared := [network.label for network in section.networks if network.weights_are_shared]:
         who = "every network" if len(shared) == len(section.networks) else listed(shared)
         found.append(

@@ -77,7 +77,7 @@ def test_networks_are_known_by_the_names_that_chose_them_too():
 def test_runs_with_another_option_than_the_experiments_are_not_its():
     other = [r.replace(options={**r.options, "grad_method": "nes"}) for r in campaign(2, ["fig2"])]
     assert not [each for each in build(other).findings if each.name == "fig2"]
-    assert ("fig2", "attacks succeed more often on searched networks, by about 10 points") in [
+    assert ("fig2", "The paper says that attacks succeed more often on searched networks, by about 10 points") in [
         entry[:2] for entry in claim_words.open_claims(build(other))
     ]
 
@@ -389,3 +389,46 @@ def test_another_attack_than_the_papers_is_not_judged_by_its_claim(experiment, c
     assert names <= {each.name for each in build(results).findings}
     other = [r.replace(options={**r.options, **changed}) for r in results]
     assert not names & {each.name for each in build(other).findings}
+
+
+def test_a_file_of_cells_is_not_the_darts_that_a_claim_names():
+    results = campaign(2, ["table4"])
+    plain = next(r for r in results if r.model == "darts" and r.seed == 1228)
+    mine = [
+        plain.replace(
+            model="mine",
+            group="yours",
+            seed=seed,
+            options={**plain.options, "model": "darts", "genotype": "mine.yaml", "seed": seed},
+            metrics={"valid_accuracy": Metric(5.0, "%", 1000)},
+        )
+        for seed in (1228, 1229)
+    ]
+    (finding,) = [each for each in build(results + mine).findings if each.name == "table4"]
+    (alone,) = [each for each in build(results).findings if each.name == "table4"]
+    assert [network.name for network in finding.reading.second] == ["darts"]
+    assert [network.name for network in finding.reading.yours] == ["mine"]
+    assert finding.reading.difference.estimate == alone.reading.difference.estimate
+    assert "table4" not in [each.name for each in build(mine).findings]
+
+
+def test_a_claim_of_ones_own_is_not_said_to_be_the_papers():
+    claim = {"says": "mine are easier", "metric": "success_rate", "first": ["yours"], "second": ["manual"]}
+    own = Experiment(
+        **{
+            **load_experiments()["fig2"].model_dump(),
+            "name": "mine",
+            "claims": {"mine": {**claim, "expected": 5.0}},
+        }
+    )
+    results = campaign(2, ["fig2"], groups=["manual"])
+    files = [
+        r.replace(group="yours", options={**r.options, "model": "darts", "genotype": f"{r.model}.yaml"})
+        for r in campaign(2, ["fig2"], groups=["nas"])
+    ]
+    report = build(results + files, experiments={"mine": own})
+    (found,) = report.findings
+    assert not found.confounds, "the files' paths are no conditions"
+    assert found.verdict is not None
+    for text in (report.text(), report.markdown(), report.html()):
+        assert "The claim: mine are easier" in text and "paper says" not in text

@@ -194,6 +194,17 @@ def test_a_control_without_records_says_which():
     assert found.difference is None and "init kaiming, norm_statistics running" in found.note
 
 
+def test_a_control_of_a_side_that_was_not_measured_says_so():
+    searched = [r for r in campaign(2, ["table4"]) if r.group != "mitigated"]
+    for name in (controls.SIZE,):
+        _, found = control(build(searched), "table4", name)
+        assert found.note == "No records of Mitigated." and found.difference is None
+    searched = [r for r in campaign(2, ["fig2"]) if r.group == "nas"]
+    for name in (controls.SIZE, controls.CLEAN_ACCURACY):
+        _, found = control(build(searched), "fig2", name)
+        assert found.note == "No records of Manual."
+
+
 def test_shared_weights_are_said():
     shared = [r.replace(weights_sha256=r.model.ljust(64, "0")) for r in campaign(2, ["fig2"])]
     _, found = control(build(shared), "fig2", controls.TRAINING)

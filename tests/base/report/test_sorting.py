@@ -113,3 +113,44 @@ def test_runs_of_several_code_versions_are_pointed_out():
     other = make("enas", environment={"code_version": "1.0+ffff0000"})
     assert "2 versions of the code" in notes(sections(make(), other)[0])
     assert "versions" not in notes(sections(make(), make("enas"))[0])
+
+
+def cells(path, seed=1, created="2025-01-01T00:00:00Z", operation="sep_conv_3x3", **changes):
+    """A record of a network that was given as a file of cells."""
+    plain = make(path.rpartition("/")[2].removesuffix(".yaml"), "yours", seed, **changes)
+    return plain.replace(
+        options={**plain.options, "model": "darts", "genotype": path},
+        facts={**plain.facts, "genotype": {"normal": [[operation, 0]]}},
+        environment={**plain.environment, "created": created},
+    )
+
+
+def test_where_a_file_of_cells_lies_is_no_condition():
+    mine = [cells("cell.yaml", 1), cells("/far/cell.yaml", 2), cells("other.yaml", 1)]
+    (section,) = sections(*mine, make("vgg", "manual"))
+    assert [len(network.runs) for network in section.networks if network.group == "yours"] == [2, 1]
+    assert "genotype" not in notes(section)
+
+
+def test_seeds_of_a_network_that_has_changed_since_are_not_pooled():
+    old = cells("cell.yaml", 1, created="2025-01-01T00:00:00Z", value=10.0)
+    new = cells("cell.yaml", 2, created="2025-01-02T00:00:00Z", operation="max_pool_3x3", value=30.0)
+    lost = cells("cell.yaml", 3, status="failed", metrics={}, message="it broke").replace(facts={})
+    (section,) = sections(new, old, cells("steady.yaml", 1), lost)
+    network = next(network for network in section.networks if network.name == "cell")
+    assert network.values("success_rate") == [30.0] and len(network.runs) == 2, "a failure tells of no other cells"
+    assert "Records of cell from before its code or cells changed were left aside" in notes(section)
+    (section,) = sections(cells("cell.yaml", 1), cells("cell.yaml", 2))
+    assert len(section.networks[0].runs) == 2 and "left aside" not in notes(section)
+    code = [make("a.b", "yours", n).replace(facts={"source_sha256": str(n)}) for n in (1, 2)]
+    (section,) = sections(*code)
+    assert len(section.networks[0].runs) == 1
+
+
+def test_options_of_structure_are_compared_among_networks_that_can_have_them():
+    small = {"layers": 4}
+    manual, searched = make("vgg", "manual"), make("darts").replace(options={**make().options, **small})
+    (section,) = sections(manual, searched)
+    assert "layers" not in notes(section)
+    (section,) = sections(manual, searched, make("enas"))
+    assert "differ in layers" in notes(section) and "as published (vgg and enas)" in notes(section)
