@@ -21,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for seed in settings.tool.seed_list(settings.environment.seed, pretrain=settings.model.pretrain):
         seed_everything(seed)
         model = models.from_options(settings.model, dataset).to(device)
+        recording.require_same_cells(model, settings)
         model = settings.tool.prepare(model, dataset, seed)
         result = settings.tool.run(model, dataset, seed=seed, progress=settings.environment.tqdm, prepared=True)
         results.append(result)

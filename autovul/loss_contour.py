@@ -19,6 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset = datasets.from_options(settings.data)
     # All are built before the first is measured: what is missing is said at once.
     networks = [(each, models.from_options(each, dataset).to(device)) for each in tool.networks(settings.model)]
+    recording.require_same_cells(networks[0][1], settings)
     contours, records = {}, []
     for options, model in networks:
         contour, result = tool.measure(

@@ -14,6 +14,7 @@ def run(name: str, argv: Sequence[str] | None) -> int:
     device = settings.environment.apply()
     dataset = datasets.from_options(settings.data)
     model = models.from_options(settings.model, dataset).to(device)
+    recording.require_same_cells(model, settings)
     attack = settings.algorithm.in_pixel_units()
     result = attack.run(model, dataset, recording.setup(settings, dataset, model))
     return recording.hand_over(recording.complete(result, settings, dataset, model, device), settings)

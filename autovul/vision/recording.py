@@ -14,7 +14,7 @@ from autovul.base import environ
 from autovul.base.checkpoint import digest
 from autovul.base.cli import Settings
 from autovul.base.errors import UserError
-from autovul.base.result import Result, version_of
+from autovul.base.result import Result, read_results, version_of
 from autovul.base.summary import summary
 from autovul.vision.attacks.base import Setup, describe
 from autovul.vision.datasets import AttackedDataOptions, ImageDataset, TrainingDataOptions, ValidatedDataOptions
@@ -39,6 +39,27 @@ def require_places(settings: Settings) -> None:
         there = next(each for each in (folder, *folder.parents) if each.exists())
         if not (there.is_dir() and os.access(there, os.W_OK)):
             raise UserError(f"{option}: nothing can be written to {place}: {there} is no folder, or not yours to write")
+
+
+def require_same_cells(model: nn.Module, settings: Settings) -> None:
+    """Make sure that loaded weights were not trained in cells that their file has held before.
+
+    Other operations of the same shapes would take them without a word. Known where the training's record is there.
+
+    Raises:
+        UserError: They were.
+    """
+    file = settings.model.genotype
+    if file is None or not settings.model.pretrain:
+        return
+    cells, own = made_of(model)["genotype"], digest(model.state_dict())
+    paths = sorted(Path(settings.environment.result_dir, "train").glob("*.json"))
+    trainings = [result for result in read_results(paths)[0] if result.weights_sha256 == own]
+    if trainings and all(result.facts.get("genotype") != cells for result in trainings):
+        raise UserError(
+            f"{file}: the weights of this name were trained with other cells than those that the file holds now: train "
+            "again, or give the file another name"
+        )
 
 
 def setup(settings: Settings, dataset: ImageDataset, model: nn.Module) -> Setup:

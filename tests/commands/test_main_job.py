@@ -8,7 +8,7 @@ import shutil
 import pytest
 import torch
 
-from autovul import adv_attack, report, train, validate
+from autovul import adv_attack, grad_var, loss_contour, report, train, validate
 from autovul.base.checkpoint import digest, load_state, save_state
 from autovul.base.result import Result, read_results
 from autovul.vision.utils.model_archs.darts.genotypes import GENOTYPES, write_genotype
@@ -119,6 +119,26 @@ def test_a_file_of_cells_that_has_changed_makes_another_network(workspace, capsy
         write_genotype(cells, GENOTYPES[name])
         assert train.main(["-d", "digits", "-m", "darts", "--genotype", str(cells), *size, "--resume"]) == 0
         assert ("finished already" in capsys.readouterr().out) is known
+
+
+def test_weights_of_other_cells_are_not_taken_for_those_of_the_file(workspace, capsys):
+    """The cells differ in operations without weights, so that the weights fit."""
+    cells, size = workspace / "cells.yaml", ["--layers", "2", "--init_channels", "2", "--device", "cpu"]
+    network = ["-d", "digits", "-m", "darts", "--genotype", str(cells), *size]
+    genotype = GENOTYPES["drnas"]
+    for operation in ("max_pool_3x3", "avg_pool_3x3"):
+        write_genotype(cells, genotype._replace(normal=[(operation, 0), *genotype.normal[1:]]))
+        assert train.main([*network, "--epoch", "1", "--no-tqdm"]) == 0
+        assert validate.main(network) == 0
+    kept = cells.read_text()
+    cells.write_text(kept.replace("avg_pool_3x3", "max_pool_3x3", 1))
+    for command in (validate, adv_attack, loss_contour):
+        assert command.main(network) == 1
+        assert "were trained with other cells than those that the file holds now" in capsys.readouterr().err
+    assert grad_var.main([*network, "--pretrain"]) == 1
+    assert grad_var.main([*network, "--sample_num", "4"]) == 0, "untrained weights are of no other cells"
+    cells.write_text(kept)
+    assert validate.main(network) == 0
 
 
 def test_a_network_that_gives_nan_from_the_start_has_diverged(trained, capsys):

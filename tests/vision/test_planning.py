@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from autovul.base.sweep.planner import Planner
 from autovul.vision import commands
 from autovul.vision.models.options import ModelOptions
 from autovul.vision.planning import Planning
+from autovul.vision.utils.model_archs.darts.genotypes import GENOTYPES
 
 MANUAL = {
     *("bit-m-r50x1_comp", "densenet121_comp", "dla34_comp", "resnet18_comp"),
@@ -228,6 +230,60 @@ def test_own_networks_join_what_compares_groups(workspace, monkeypatch):
     assert not {name for run in own for name in run.experiments} & {"table4", "fig16", "fig17"}
     assert {run.subject.model for run in own} == {"mine.build"}
     assert not any(flag.startswith(("--width=", "--layers=")) for run in own for flag in run.argv)
+
+
+def cells_file(path, first="max_pool_3x3"):
+    genotype = GENOTYPES["drnas"]._asdict()
+    genotype["normal"] = [(first, genotype["normal"][0][1]), *genotype["normal"][1:]]
+    path.write_text(json.dumps(genotype))
+
+
+def test_a_file_of_cells_takes_part_as_a_network_of_ones_own(workspace):
+    cells_file(workspace / "mine.json")
+    runs = plan("fig2", "fig16", scale="smoke", networks=("darts", "vgg13_bn_comp", "mine.json"), seeds=1)
+    own = [run for run in runs if run.subject.group == "yours"]
+    assert [run.experiments for run in own] == [("table1",), ("fig2",)]
+    for run in own:
+        assert run.subject.model == "mine" and run.subject.weights == Path("data/model/image/digits/mine_smoke.pth")
+        assert {"--model=darts", "--genotype=mine.json", "--layers=4", "--init_channels=4"} <= {*run.argv}
+        subject, _ = Planning().subject(run.argv)
+        assert subject == run.subject and subject.key == run.key
+    assert Planning().made_of(own[0].subject.options)["genotype"]["normal"][0][0] == "max_pool_3x3"
+    moved = plan("fig2", scale="smoke", networks=(str(workspace / "mine.json"),), seeds=1)
+    assert {run.key for run in own} == {run.key for run in moved}, "where the file lies makes no difference"
+
+
+def test_a_file_with_the_cells_and_the_name_of_a_network_is_that_network(workspace):
+    Path("drnas.json").write_text(json.dumps(GENOTYPES["drnas"]._asdict()))
+    assert Planning().networks(["drnas.json", "drnas"]) == [("drnas", "nas")]
+
+
+def test_two_networks_of_one_name_are_refused(workspace):
+    (workspace / "other").mkdir()
+    for path in (workspace / "mine.json", workspace / "other" / "mine.json"):
+        cells_file(path)
+    with pytest.raises(UsageError, match="mine: 2 networks of this name"):
+        plan("fig2", networks=("mine.json", "other/mine.json"))
+    with pytest.raises(UsageError, match="nothing.yaml: cannot be read as a genotype"):
+        plan("fig2", networks=("nothing.yaml",))
+
+
+MINE = "title: Mine\ncommand: adv_attack\nnetworks: [{networks}]\nafter: [table1]\noptions: {{attack: pgd}}\n"
+
+
+@pytest.mark.parametrize("scale", ["paper", "smoke"])
+def test_what_comes_first_is_planned_for_what_was_asked_for(workspace, scale):
+    cells_file(workspace / "mine.json")
+    (workspace / "own.yaml").write_text(MINE.format(networks="darts, mine.json"))
+    planner = Planner(load_experiments(["own.yaml"]), Planning())
+    runs = planner.plan(Wish(("own",), load_scale(scale), seeds=1))
+    assert sorted((run.subject.model, run.experiments) for run in runs) == [
+        *(("darts", ("own",)), ("darts", ("table1",)), ("mine", ("own",)), ("mine", ("table1",)))
+    ]
+    together = planner.plan(Wish(("own", "fig12"), load_scale(scale), seeds=1))
+    assert "mine" not in {run.subject.model for run in by_experiment(together, "fig12")}
+    named = planner.plan(Wish(("own",), load_scale(scale), seeds=1, networks=("darts",)))
+    assert {run.subject.model for run in named} == {"darts"}, "what was named on the command line, and no more"
 
 
 def test_aliases_and_groups_name_networks():

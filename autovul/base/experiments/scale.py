@@ -16,7 +16,7 @@ class Scale(Options):
         seeds: How many repetitions, unless the user says otherwise.
         suffix: What follows the names of weights, so that scales do not overwrite each other's.
         networks: Networks and groups that take part, of those that an experiment names; none: all.
-        manual, cells: Options of the manual networks, and of the searched and mitigated ones.
+        manual, cells: Options of the manual networks, and of those made of cells.
         by_network: Further options of single networks.
         options: By command: in place of, and beside, an experiment's schedule.
         grids: By experiment: in place of single entries of its grid.
@@ -29,7 +29,7 @@ class Scale(Options):
     suffix: str = option("", "Follows the names of weights.")
     networks: tuple[Name, ...] = option((), "Networks and groups that take part; none: all.")
     manual: dict[str, Scalar] = option({}, "Options of manual networks.")
-    cells: dict[str, Scalar] = option({}, "Options of searched and mitigated networks.")
+    cells: dict[str, Scalar] = option({}, "Options of networks made of cells.")
     by_network: dict[str, dict[str, Scalar]] = option({}, "Further options of single networks.")
     options: dict[str, dict[str, Value]] = option({}, "By command, in place of an experiment's schedule.")
     grids: dict[str, dict[str, Values]] = option({}, "By experiment, in place of entries of its grid.")
@@ -53,9 +53,7 @@ class Scale(Options):
             update={"schedule": {**experiment.schedule, **changes}, "grid": {**experiment.grid, **grid}}
         )
 
-    def network_options(self, name: str, group: str) -> dict[str, Scalar]:
-        """The options of a network; one of the user's own takes none but those under its name."""
-        of_group = {"manual": self.manual, "nas": self.cells, "mitigated": self.cells, "variant": self.cells}.get(
-            group, {}
-        )
-        return {**of_group, **self.by_network.get(name, {})}
+    def network_options(self, name: str, group: str, has_cells: bool) -> dict[str, Scalar]:
+        """The options of a network; one of the user's own code takes none but those under its name."""
+        of_kind = self.cells if has_cells else self.manual if group == "manual" else {}
+        return {**of_kind, **self.by_network.get(name, {})}

@@ -32,7 +32,7 @@ class Entry:
     version: int
     data_sha256: str
     weights_sha256: str
-    source_sha256: str  # of a network of one's own
+    facts: Mapping[str, Any]  # of the network
     kind: tuple[str, str, str]  # experiment, algorithm, data set
     about: str
     options: Mapping[str, Any]  # of a training
@@ -52,7 +52,7 @@ class Ledger:
         self._seen: dict[Path, tuple[int, int]] = {}
         self._hashes = Hashes(result_dir / ".sweep" / ".hashes.json")
         self._data: dict[str, str] = {}
-        self._sources: dict[str, str] = {}
+        self._made: dict[tuple[str, str], Mapping[str, Any]] = {}
         self._costs: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
 
     def refresh(self, experiments: Iterable[str]) -> None:
@@ -74,11 +74,13 @@ class Ledger:
             return None  # without reading any data: a plan can be shown before there are any
         version, data = version_of(run.subject.experiment), self.data_sha256(run)
         weights = self.weights_sha256(run.subject.weights) if run.subject.weights else None
-        holds = (version, data, self._source_sha256(run))
+        made = self._made_of(run)
         for entry in self._entries.get(run.key, ()):
             if entry.status not in ("ok", "diverged"):
                 continue
-            if (entry.version, entry.data_sha256, entry.source_sha256) != holds:
+            if (entry.version, entry.data_sha256) != (version, data):
+                continue
+            if any(entry.facts.get(name) != value for name, value in made.items()):
                 continue
             # A training whose weights were taken away since is still a result; see `Sweep` for those who need them.
             fits = weights == entry.weights_sha256 or (run.subject.trains and weights is None)
@@ -105,12 +107,13 @@ class Ledger:
             return None
         return self._hashes.find(str(path), [path], lambda: self.catalogue.weights_sha256(path))
 
-    def _source_sha256(self, run: Run) -> str:
-        """The digest of the code of a network of one's own; an empty string for the others."""
-        name = str(run.subject.options.get("model", ""))
-        if name not in self._sources:
-            self._sources[name] = self.catalogue.source_sha256(name)
-        return self._sources[name]
+    def _made_of(self, run: Run) -> Mapping[str, Any]:
+        """What a network of one's own is made of now; nothing for the others."""
+        options = run.subject.options
+        network = str(options.get("model")), str(options.get("genotype"))
+        if network not in self._made:
+            self._made[network] = self.catalogue.made_of(options)
+        return self._made[network]
 
     def _loaded_sha256(self, run: Run) -> str | None:
         """The digest that a run records of weights which are not in the form in which autovul writes them."""
@@ -188,7 +191,7 @@ class Ledger:
             version=result.version,
             data_sha256=result.data_sha256,
             weights_sha256=result.weights_sha256,
-            source_sha256=result.facts.get("source_sha256", ""),
+            facts=result.facts,
             kind=(result.experiment, result.algorithm, result.dataset),
             about=result.message,
             options=result.options if result.experiment == "train" else {},

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autovul.base.errors import UsageError, nearest
-from autovul.base.experiments import Experiment
+from autovul.base.experiments import Experiment, Scale
 from autovul.base.groups import GROUPS
 from autovul.base.sweep.plan import FIRST_SEED, Catalogue, Run, Wish
 from autovul.base.sweep.subject import Subject
@@ -18,6 +18,8 @@ from autovul.base.sweep.subject import Subject
 PUBLISHED = "validate"  # what takes the place of a training where weights are given
 
 Options = Mapping[str, Any]
+Network = tuple[str, str]
+"""What `Catalogue.networks` calls it, and its group."""
 
 
 class Planner:
@@ -43,18 +45,18 @@ class Planner:
                 would overwrite the other's weights; a network that has no run of what must come first.
         """
         self._check_options(wish)
-        wanted = self._with_what_comes_first(wish.experiments or tuple(self.experiments))
-        scaled = {name: wish.scale.apply(self.experiments[name]) for name in wanted}
-        allowed = self._allowed(wish)
-        self._check_what_comes_first(scaled, allowed)
-        order = _alternating({each for name in scaled for each in self._members(scaled[name], allowed)}, allowed)
+        asked = wish.experiments or tuple(self.experiments)
+        scaled = {name: wish.scale.apply(self.experiments[name]) for name in self._with_what_comes_first(asked)}
+        members = self._members(scaled, asked, wish)
+        self._check_what_comes_first(scaled, members)
+        order = _alternating({each for found in members.values() for each in found}, self._allowed(wish))
         templates: dict[tuple[Any, ...], tuple[Subject, Any]] = {}
         runs: dict[str, Run] = {}
         for seed in range(FIRST_SEED, FIRST_SEED + (wish.seeds or wish.scale.seeds)):
             for network in order:
                 firsts: dict[str, list[str]] = defaultdict(list)
                 for name, experiment in scaled.items():
-                    if network in self._members(experiment, allowed):
+                    if network in members[name]:
                         for run in self._runs(experiment, wish, network, seed, firsts, templates):
                             firsts[name].append(run.key)
                             known = runs.get(run.key)
@@ -70,7 +72,7 @@ class Planner:
         self,
         experiment: Experiment,
         wish: Wish,
-        network: tuple[str, str],
+        network: Network,
         seed: int,
         firsts: Mapping[str, Sequence[str]],
         templates: dict[tuple[Any, ...], tuple[Subject, Any]],
@@ -81,7 +83,7 @@ class Planner:
         after = tuple(key for before in experiment.after for key in firsts.get(before, ()))
         for cell in _cells(self._grid(experiment, wish)):
             flags = tuple(self._flags(self._options(experiment, wish, command, network, cell)))
-            argv = (command, f"--model={name}", f"--seed={seed}", f"--suffix={suffix}", *flags)
+            argv = (command, *self.catalogue.flags(name), f"--seed={seed}", f"--suffix={suffix}", *flags)
             argv += (f"--config={wish.config_file}",) if wish.config_file else ()
             # For networks of a group that are given the same options, the arguments are read and checked only once.
             template = (command, name if group == "yours" else group, flags)
@@ -96,14 +98,14 @@ class Planner:
             yield Run(" ".join(words), (), argv, subject, after, settings)
 
     def _options(
-        self, experiment: Experiment, wish: Wish, command: str, network: tuple[str, str], cell: Options
+        self, experiment: Experiment, wish: Wish, command: str, network: Network, cell: Options
     ) -> dict[str, Any]:
         schedule = experiment.schedule if command == experiment.command else {}
         algorithm = _algorithm(experiment, wish)
         given = self._given(command, algorithm, wish, network[0])
         options = {
             "dataset": wish.scale.dataset,
-            **wish.scale.network_options(*network),
+            **self._of_scale(wish.scale, *network),
             **schedule,
             **experiment.options,
             **cell,
@@ -112,6 +114,10 @@ class Planner:
         if self._takes(command, algorithm, "resume"):
             options["resume"] = True
         return options
+
+    def _of_scale(self, scale: Scale, network: str, group: str) -> Options:
+        has_cells = self.catalogue.takes(network, "layers")
+        return scale.network_options(self.catalogue.canonical(network), group, has_cells)
 
     def _own_folder(self, subject: Subject, cell: Options, suffix: str) -> str | None:
         """A folder for what a run leaves behind, where it shares network and attack with others.
@@ -161,7 +167,8 @@ class Planner:
             if name == "experiments":
                 raise UsageError("--experiments: they are named without a flag, as in `autovul reproduce table1 fig2`")
             if name in ("model", "model_arch", "genotype", "seed", "suffix", "resume"):
-                hint = {"seed": "--seeds says how many"}.get(name, "--models says which networks")
+                which = "--models says which networks, also by files of cells"
+                hint = {"seed": "--seeds says how many"}.get(name, which)
                 raise UsageError(f"--{name}: the plan sets it for every run; {hint}")
         unknown = {experiment.command for experiment in self.experiments.values()} - set(self.known.sections)
         for experiment in self.experiments.values():
@@ -169,7 +176,7 @@ class Planner:
                 hint = nearest(experiment.command, self.known.sections)
                 raise UsageError(f"{experiment.name}: no command {experiment.command!r}{hint}")
 
-    def _check_use(self, wish: Wish, scaled: Mapping[str, Experiment], networks: Sequence[tuple[str, str]]) -> None:
+    def _check_use(self, wish: Wish, scaled: Mapping[str, Experiment], networks: Sequence[Network]) -> None:
         """Every option that was given is taken by some run."""
         commands = {(each.command, _algorithm(each, wish)) for each in scaled.values()}
         if wish.published:
@@ -184,9 +191,8 @@ class Planner:
             raise UsageError(f"{', '.join(unused)}: no run of {', '.join(scaled)} with these networks takes it")
 
     def _check_what_comes_first(
-        self, scaled: Mapping[str, Experiment], allowed: Sequence[tuple[str, str]] | None
+        self, scaled: Mapping[str, Experiment], members: Mapping[str, Sequence[Network]]
     ) -> None:
-        members = {name: self._members(experiment, allowed) for name, experiment in scaled.items()}
         for name, experiment in scaled.items():
             first = [each for before in experiment.after for each in members[before]]
             lacking = [network for network, group in members[name] if (network, group) not in first]
@@ -207,18 +213,30 @@ class Planner:
             add(name)
         return [*found]
 
-    def _allowed(self, wish: Wish) -> list[tuple[str, str]] | None:
+    def _allowed(self, wish: Wish) -> list[Network] | None:
+        """The networks that may take part; None: all. What a scale allows says nothing of the user's own ones."""
         names = wish.networks or wish.scale.networks
         return self.catalogue.networks(names) if names else None
 
-    def _members(self, experiment: Experiment, allowed: Sequence[tuple[str, str]] | None) -> list[tuple[str, str]]:
-        """The experiment's networks that take part; own ones belong to whatever compares groups."""
-        members = self.catalogue.networks(experiment.networks)
-        if allowed is None:
-            return members
-        compares_groups = "manual" in experiment.networks or "nas" in experiment.networks
-        own = [each for each in allowed if each[1] == "yours" and each not in members and compares_groups]
-        return [*(each for each in members if each in allowed), *own]
+    def _members(self, scaled: Mapping[str, Experiment], asked: Sequence[str], wish: Wish) -> dict[str, list[Network]]:
+        """The networks that take part, by experiment; in what only comes first, those of what was asked for.
+
+        Own networks belong to what names them, to what compares groups and was asked for, and to what comes first.
+        """
+        allowed = self._allowed(wish)
+        members: dict[str, list[Network]] = {}
+        needed: list[Network] = []
+        for name in [*asked, *(each for each in scaled if each not in asked)]:
+            groups = scaled[name].networks
+            named = self.catalogue.networks(groups)
+            if allowed is not None:
+                named = [each for each in named if each in allowed or (_is_own(each) and not wish.networks)]
+            others = (allowed or []) if name in asked else needed
+            joining = [each for each in others if _is_own(each)] if "manual" in groups or "nas" in groups else []
+            members[name] = [each for each in dict.fromkeys([*named, *joining]) if name in asked or each in needed]
+            if name in asked:
+                needed += members[name]
+        return members
 
 
 def _algorithm(experiment: Experiment, wish: Wish) -> Any:
@@ -246,9 +264,13 @@ def _cells(grid: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
         yield dict(zip(grid, values, strict=True))
 
 
-def _alternating(networks: set[tuple[str, str]], allowed: Sequence[tuple[str, str]] | None) -> list[tuple[str, str]]:
+def _is_own(network: Network) -> bool:
+    return network[1] == "yours"
+
+
+def _alternating(networks: set[Network], allowed: Sequence[Network] | None) -> list[Network]:
     """Networks of the groups in turns, evenly: 7 manual and 10 searched ones end together."""
-    ordered = [each for each in allowed if each in networks] if allowed else sorted(networks)
+    ordered = [each for each in dict.fromkeys([*(allowed or ()), *sorted(networks)]) if each in networks]
     by_group = [[each for each in ordered if each[1] == group] for group in GROUPS]
     ranked = [
         ((index + 1) / len(members), rank, each)

@@ -22,6 +22,7 @@ from autovul.vision.utils.model_archs.darts.genotypes import (
 from autovul.vision.utils.model_archs.darts.network import AuxiliaryHead, CellNetwork
 
 FAMILY = "cell networks"
+FILE_ENDINGS = (".yaml", ".yml", ".json")
 
 
 def cell_network(
@@ -55,6 +56,11 @@ def cell_network(
     if any(-(-side // 4) not in (8, 9, 10) for side in data_shape[1:]):
         raise UsageError(f"auxiliary: the head needs images of 29 to 40 pixels a side, got {data_shape[1:]}")
     return Parts(features, classifier, AuxiliaryHead(features.auxiliary_channels, num_classes))
+
+
+def is_file(name: str) -> bool:
+    """Whether a model's name is that of a genotype file."""
+    return name.endswith(FILE_ENDINGS)
 
 
 def from_file(path: str) -> Network:

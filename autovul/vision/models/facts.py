@@ -13,6 +13,7 @@ from torch import nn
 from autovul.base.errors import UserError
 from autovul.vision.models.own import OwnModel, source_sha256
 from autovul.vision.models.probe import grey_images, probing
+from autovul.vision.utils.model_archs.darts.genotypes import Genotype
 from autovul.vision.utils.model_archs.darts.network import Cell, CellNetwork
 
 # Autograd's names of what convolutions and linear layers do, and of what joins two paths.
@@ -75,7 +76,12 @@ def made_of(model: nn.Module) -> dict[str, Any]:
     if isinstance(model, OwnModel):
         return {"source_sha256": source_sha256(model.spec)}
     genotype = next((module.genotype for module in model.modules() if isinstance(module, CellNetwork)), None)
-    return {} if genotype is None else {"genotype": json.loads(json.dumps(genotype._asdict()))}
+    return {} if genotype is None else made_of_cells(genotype)
+
+
+def made_of_cells(genotype: Genotype) -> dict[str, Any]:
+    """`made_of` a network of these cells."""
+    return {"genotype": json.loads(json.dumps(genotype._asdict()))}
 
 
 def _paths(root: Any) -> tuple[int, int]:

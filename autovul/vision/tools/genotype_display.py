@@ -8,12 +8,11 @@ from typing import Any, Literal
 from autovul.base.errors import UsageError, nearest
 from autovul.base.options import Options, option
 from autovul.vision.models import create
+from autovul.vision.models.darts import FILE_ENDINGS
 from autovul.vision.models.facts import facts
 from autovul.vision.tools.cell_pictures import draw_genotype
 from autovul.vision.tools.cell_text import genotype_text
 from autovul.vision.utils.model_archs.darts.genotypes import GENOTYPES, Genotype, load_genotype
-
-FILE_ENDINGS = (".yaml", ".yml", ".json")
 
 
 class GenotypeDisplay(Options):

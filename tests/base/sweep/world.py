@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from autovul.base.result import Metric, Result
 from autovul.base.sweep.plan import Run
@@ -26,8 +27,8 @@ class Files:
     def data_sha256(self, data) -> str:
         return sha(self.data)
 
-    def source_sha256(self, network: str) -> str:
-        return self.source
+    def made_of(self, options: Mapping[str, Any]) -> dict[str, str]:
+        return {"source_sha256": self.source} if self.source else {}
 
     def weights_sha256(self, path: Path) -> str:
         self.reads += 1

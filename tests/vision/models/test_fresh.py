@@ -80,14 +80,14 @@ def test_a_module_may_say_itself_how_it_is_built():
 
 
 def test_only_create_knows_how_to_build(tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(
+    (tmp_path / "only_created.py").write_text(
         "from torch import nn\ndef build():\n    return nn.Sequential(nn.Flatten(), nn.Linear(12, 2))"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(UsageError, match="was not made by models.create"):
-        OwnModel("mine:build", 2, (3, 2, 2)).fresh()
-    model = models.create("mine:build", num_classes=2, data_shape=(3, 2, 2))
-    assert fresh(model).name == "mine.build"
+        OwnModel("only_created:build", 2, (3, 2, 2)).fresh()
+    model = models.create("only_created:build", num_classes=2, data_shape=(3, 2, 2))
+    assert fresh(model).name == "only_created.build"
 
 
 @pytest.mark.parametrize(
