@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "report.md": report.markdown(),
         "report.csv": report.csv(),
         "claims.csv": report.claims_csv(),
+        **report.tables(),
         **({"claims.tex": report.latex()} if options.latex else {}),
     }
     for name, content in forms.items():

@@ -36,7 +36,8 @@ def test_before_the_first_run_the_page_says_what_to_run(folder, capsys):
     assert "autovul reproduce fig2" in (folder / "data/report/report.html").read_text(encoding="utf-8")
     assert "No result was found" in capsys.readouterr().out
     assert sorted(path.name for path in (folder / "data/report").iterdir()) == [
-        *("claims.csv", "report.csv", "report.html", "report.md", "report.txt")
+        *("claims.csv", "comparisons.csv", "networks.csv", "relations.csv"),
+        *("report.csv", "report.html", "report.md", "report.txt"),
     ]
 
 

@@ -48,6 +48,16 @@ class Report(Contents):
 
         return render(self)
 
+    def tables(self) -> dict[str, str]:
+        """Networks, comparisons of groups, and relations, as comma-separated values by the names of their files."""
+        from autovul.base.report import result_tables
+
+        return {
+            "networks.csv": result_tables.networks(self),
+            "comparisons.csv": result_tables.comparisons(self),
+            "relations.csv": result_tables.relations(self),
+        }
+
     def latex(self) -> str:
         """The claims as LaTeX tables."""
         from autovul.base.report.latex import render

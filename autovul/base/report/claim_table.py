@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from autovul.base.report import claim_words
 from autovul.base.report.claims import Finding
 from autovul.base.report.controls import Controlled
-from autovul.base.report.spreadsheet import cells
+from autovul.base.report.spreadsheet import Row, table
 from autovul.base.statistics import Difference, Verdict
 
 if TYPE_CHECKING:
     from autovul.base.report.contents import Contents
 
+DIFFERENCE = ("difference", "these_low", "these_high", "general_low", "general_high", "permutation_p")
 COLUMNS = (
     *("experiment", "claim", "control", "dataset", "data_sha256", "conditions", "metric", "unit"),
     *("first", "second", "first_networks", "second_networks", "first_mean", "second_mean"),
-    *("difference", "these_low", "these_high", "general_low", "general_high", "permutation_p"),
+    *DIFFERENCE,
     *("expected", "tolerance", "direction", "size", "survives", "seeds_needed", "inside", "note"),
 )
 
 
 def render(contents: Contents) -> str:
     """The table with its header: a line for the claim itself, then one for each control."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
+    return table(COLUMNS, _rows(contents))
+
+
+def _rows(contents: Contents) -> Iterator[Row]:
     for finding in contents.findings:
-        writer.writerow(cells({**_shared(finding), **_claim(finding)}))
+        yield {**_shared(finding), **_claim(finding)}
         for each in contents.controls[finding.number]:
-            writer.writerow(cells({**_shared(finding), **_control(each, finding)}))
-    return stream.getvalue()
+            yield {**_shared(finding), **_control(each, finding)}
 
 
-def _shared(finding: Finding) -> dict[str, object]:
+def _shared(finding: Finding) -> Row:
     claim, section = finding.claim, finding.section
     return {
         "experiment": finding.experiment.name,
@@ -48,7 +48,7 @@ def _shared(finding: Finding) -> dict[str, object]:
     }
 
 
-def _claim(finding: Finding) -> dict[str, object]:
+def _claim(finding: Finding) -> Row:
     reading, claim = finding.reading, finding.claim
     return {
         "metric": reading.metric,
@@ -66,7 +66,7 @@ def _claim(finding: Finding) -> dict[str, object]:
     }
 
 
-def _control(each: Controlled, finding: Finding) -> dict[str, object]:
+def _control(each: Controlled, finding: Finding) -> Row:
     networks = each.difference.networks if each.difference else (None, None)
     return {
         "control": each.name,
@@ -82,17 +82,16 @@ def _control(each: Controlled, finding: Finding) -> dict[str, object]:
     }
 
 
-def _numbers(difference: Difference | None, found: Verdict | None) -> dict[str, object]:
+def _numbers(difference: Difference | None, found: Verdict | None) -> Row:
     if difference is None:
         return {}
+    judged = {"direction": found.direction, "size": found.size} if found else {}
+    return {**difference_cells(difference), **judged}
+
+
+def difference_cells(difference: Difference) -> Row:
+    """A difference under the columns of `DIFFERENCE`."""
     these, general = difference.these_networks, difference.architectures
-    return {
-        "difference": difference.estimate,
-        "these_low": these.low if these else None,
-        "these_high": these.high if these else None,
-        "general_low": general.low if general else None,
-        "general_high": general.high if general else None,
-        "permutation_p": difference.permutation.p_value if difference.permutation else None,
-        "direction": found.direction if found else None,
-        "size": found.size if found else None,
-    }
+    ends = [end for each in (these, general) for end in ((each.low, each.high) if each else (None, None))]
+    p_value = difference.permutation.p_value if difference.permutation else None
+    return dict(zip(DIFFERENCE, (difference.estimate, *ends, p_value), strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 COLOURS = {"manual": "#0072b2", "nas": "#c8500a", "mitigated": "#00805c", "yours": "#a23f7d"}
 MARKERS = {"manual": "o", "nas": "D", "mitigated": "^", "yours": "s"}
 OTHER = "#59636e"
+TITLE = 92  # characters in a line of a title
 
 
 def write(contents: Contents, folder: Path, kind: Literal["png", "pdf"]) -> list[Path]:
@@ -38,7 +40,7 @@ def write(contents: Contents, folder: Path, kind: Literal["png", "pdf"]) -> list
         figure = Figure(figsize=(6.4, 0.9 + drawing.height / 90), layout="constrained")
         axes = figure.subplots()
         (_draw_forest if isinstance(drawing, Forest) else _draw_dots)(axes, drawing)
-        axes.set_title(drawing.title, fontsize=10, loc="left")
+        figure.suptitle("\n".join(textwrap.wrap(drawing.title, TITLE)), fontsize=10, x=0.01, ha="left")
         path = folder / f"{name}.{kind}"
         with whole_file(path) as file:
             # Without a date, so that the same records give the same file.
@@ -88,7 +90,7 @@ def _draw_forest(axes: Any, forest: Forest) -> None:
     for row, middle in zip(forest.rows, middles, strict=True):
         colour = {"these": "#0b5cad", "general": "#1b1f24"}.get(row.kind, OTHER)
         _draw_bar(axes, row.bar, middle, colour)
-        axes.plot(row.place, middle, "o", color=colour, markersize=5)
+        axes.plot(row.place, middle, "o", color=colour, markersize=5, clip_on=False)
 
 
 def _draw_dots(axes: Any, plot: DotPlot) -> None:
@@ -101,8 +103,8 @@ def _draw_dots(axes: Any, plot: DotPlot) -> None:
         names.append(catalogue.group_title(block.group))
         for dot in block.dots:
             _draw_bar(axes, dot.bar, dot.top, colour)
-            axes.plot(dot.seeds, [dot.top] * len(dot.seeds), ".", color=colour, alpha=0.45, markersize=4)
-            axes.plot(dot.place, dot.top, MARKERS.get(block.group, "x"), color=colour, markersize=5)
+            axes.plot(dot.seeds, [dot.top] * len(dot.seeds), ".", color=colour, alpha=0.45, markersize=4, clip_on=False)
+            axes.plot(dot.place, dot.top, MARKERS.get(block.group, "x"), color=colour, markersize=5, clip_on=False)
             places.append(dot.top)
             names.append(dot.name)
     labels = axes.set_yticks(places, names, fontsize=7)

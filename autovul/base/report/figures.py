@@ -16,6 +16,7 @@ MAX_POINTS = 120  # a curve is thinned to about this many points
 MAX_CURVES = 12  # and a small chart shows at most this many seeds
 MAX_LABEL = 24  # the longest name in a figure's margin, in characters
 ROW, HEAD, GAP = 25, 28, 8  # a dot plot's heights in pixels: a network, a group's heading, between groups
+MARKED_ROW = 33  # a network, where the size of some stands below their names
 
 
 @dataclass(frozen=True)
@@ -179,14 +180,15 @@ def dot_plot(
         return None
     values = [*(value for network in measured for value in network.values(metric)), *(band or ())]
     axis = value_axis(values, [_interval(network, metric) for network in measured], _limits(metric))
+    row = MARKED_ROW if any(network.marks for network in measured) else ROW
     blocks, top = [], 0
     for group in sorted(members, key=catalogue.group_rank):
         networks = members[group]
         mean = fmean(fmean(network.values(metric)) for network in networks)
         ordered = sorted(networks, key=lambda network: -(network.mean(metric) or 0.0))
-        first = top + HEAD + ROW // 2
-        dots = tuple(_dot(network, metric, unit, axis, first + ROW * i) for i, network in enumerate(ordered))
-        bottom = top + HEAD + ROW * len(dots)
+        first = top + HEAD + row // 2
+        dots = tuple(_dot(network, metric, unit, axis, first + row * i) for i, network in enumerate(ordered))
+        bottom = top + HEAD + row * len(dots)
         blocks.append(Block(group, top, bottom, axis.place(mean), wording.with_unit(mean, unit), dots))
         top = bottom + GAP
     name = wording.title(metric, unit)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from autovul.base.result import Result
 
+Row = dict[str, object]
 COLUMNS = (
     *("experiment", "algorithm", "dataset", "data_sha256", "group", "model", "seed", "status"),
     *("metric", "value", "unit", "count", "parameters", "multiply_adds", "depth", "skips"),
@@ -18,20 +19,28 @@ COLUMNS = (
 
 def render(results: Sequence[Result]) -> str:
     """The table with its header; a record without metrics has one line with an empty metric."""
+    return table(COLUMNS, _rows(results))
+
+
+def table(columns: Sequence[str], rows: Iterable[Row]) -> str:
+    """Rows as comma-separated values under a header; what a row lacks, or has as None, is empty."""
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, restval="", lineterminator="\n")
+    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    for result in results:
-        shared = _shared(result)
-        for name, metric in result.metrics.items():
-            figures = {"metric": name, "value": metric.value, "unit": metric.unit, "count": metric.count}
-            writer.writerow(cells({**shared, **figures}))
-        if not result.metrics:
-            writer.writerow(cells(shared))
+    writer.writerows(map(_cells, rows))
     return stream.getvalue()
 
 
-def _shared(result: Result) -> dict[str, object]:
+def _rows(results: Sequence[Result]) -> Iterator[Row]:
+    for result in results:
+        shared = _shared(result)
+        for name, metric in result.metrics.items():
+            yield {**shared, "metric": name, "value": metric.value, "unit": metric.unit, "count": metric.count}
+        if not result.metrics:
+            yield shared
+
+
+def _shared(result: Result) -> Row:
     return {
         **{name: getattr(result, name) for name in COLUMNS[:8]},
         **{name: result.facts.get(name) for name in ("parameters", "multiply_adds", "depth", "skips")},
@@ -43,7 +52,7 @@ def _shared(result: Result) -> dict[str, object]:
     }
 
 
-def cells(row: dict[str, object]) -> dict[str, object]:
+def _cells(row: Row) -> Row:
     """The row with nothing where nothing is known, and text defused that a spreadsheet would take for a formula."""
     cells = {name: "" if value is None else value for name, value in row.items()}
     risky = ("=", "+", "-", "@", "\t", "\r")

@@ -20,8 +20,9 @@ class SweepOptions(Options):
     )
     seeds: int | None = option(None, "Repetitions, with seeds from 1228 on; none: as many as the scale says.", ge=1)
     models: tuple[str, ...] = option(
-        (), "Only these networks and groups; networks of your own (package.module:build, or a "
-        "file of cells) join the comparison."
+        (),
+        "Only these networks and groups; networks of your own (package.module:build, or a "
+        "file of cells) join the comparison.",
     )
     published_weights: bool = option(
         False, "Train nothing: measure the weights that lie in the model folder, the same for every seed."

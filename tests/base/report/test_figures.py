@@ -44,6 +44,12 @@ def test_rows_do_not_overlap_and_fit():
     assert tops[-1] < found.height
 
 
+def test_rows_with_a_size_below_the_name_have_room_for_it():
+    marked = make("b").replace(options={**make().options, "width": 0.5})
+    first, second = plot(make("a"), marked).blocks[0].dots
+    assert second.top - first.top == figures.MARKED_ROW
+
+
 def test_one_seed_shows_the_interval_over_images_and_several_the_one_over_seeds():
     found = plot(make("a", value=60.0), make("b", seed=1, value=70.0), make("b", seed=2, value=70.4))
     b, a = found.blocks[0].dots

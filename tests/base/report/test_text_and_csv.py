@@ -9,10 +9,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from statistics import fmean
+
+import pytest
+from scipy import stats
 
 from autovul.base.report import build
 from autovul.base.result import Metric, Result
-from tests.base.report.records import campaign, make, study
+from tests.base.report.records import MANUAL, NAS, campaign, make, study
 
 
 def rows(*results):
@@ -106,3 +110,53 @@ def test_importing_the_report_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def lines(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_networks_comparisons_and_relations_for_other_programs():
+    results = campaign(3, ["fig2", "fig12"])
+    tables = {name: lines(text) for name, text in build(results).tables().items()}
+
+    values = [r.metrics["success_rate"].value for r in results if r.model == "drnas" and "success_rate" in r.metrics]
+    (row,) = [r for r in tables["networks.csv"] if r["network"] == "drnas" and r["metric"] == "success_rate"]
+    assert (row["group"], row["seeds"], row["over"]) == ("nas", "3", "seeds")
+    assert [float(pair.split(":")[1]) for pair in row["seed_values"].split()] == values
+    margin = stats.t.ppf(0.975, 2) * stats.tstd(values) / 3**0.5
+    ends = [float(row[name]) for name in ("low", "mean", "high")]
+    assert ends == pytest.approx([fmean(values) - margin, fmean(values), fmean(values) + margin])
+
+    by_group = {
+        group: {
+            m: fmean(r.metrics["success_rate"].value for r in results if r.model == m and "success_rate" in r.metrics)
+            for m in members
+        }
+        for group, members in (("nas", NAS), ("manual", MANUAL))
+    }
+    (row,) = [r for r in tables["comparisons.csv"] if r["metric"] == "success_rate"]
+    assert (row["first"], row["second"], row["first_networks"], row["second_networks"]) == ("nas", "manual", "10", "7")
+    means = [fmean(by_group[group].values()) for group in ("nas", "manual")]
+    assert [float(row[name]) for name in ("first_mean", "second_mean")] == pytest.approx(means)
+    assert float(row["difference"]) == pytest.approx(means[0] - means[1])
+    assert float(row["these_low"]) < float(row["difference"]) < float(row["these_high"])
+    assert row["same_conditions"] == "True"
+
+    depth = {r.model: r.facts["depth"] for r in results}
+    found = {r["within"]: r for r in tables["relations.csv"] if r["claim"] == "fig2" and r["fact"] == "depth"}
+    assert {group: row["networks"] for group, row in found.items()} == {"": "17", "nas": "10", "manual": "7"}
+    for group, members in (("nas", NAS), ("manual", MANUAL)):
+        expected = stats.spearmanr([depth[m] for m in members], [by_group[group][m] for m in members]).statistic
+        assert float(found[group]["correlation"]) == pytest.approx(expected)
+        assert float(found[group]["low"]) < expected < float(found[group]["high"])
+
+
+def test_the_tables_of_nothing_are_headers():
+    assert all(len(text.splitlines()) == 1 for text in build([]).tables().values())
+
+
+def test_a_network_with_one_seed_has_the_interval_over_images_if_any():
+    tables = build([make("darts", value=60.0)]).tables()
+    over = {row["metric"]: row["over"] for row in lines(tables["networks.csv"])}
+    assert over["success_rate"] == "images" and over["mean_iterations"] == ""
