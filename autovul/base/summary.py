@@ -27,7 +27,7 @@ def summary(result: Result, *, color: bool = False, verbose: bool = False) -> st
     cost = [f"{sum(result.seconds.values()):.1f} s"] if result.seconds else []
     if result.peak_memory:
         cost.append(f"peak memory {result.peak_memory / 2**30:.2f} GiB")
-    passes = [f"{count:,} {name}" for name, count in result.counts.items() if count]
+    passes = [f"{count:,} {name.replace('_', ' ')}" for name, count in result.counts.items() if count]
     for role, parts in (("network", size), ("cost", cost), ("counts", passes)):
         if parts:
             lines.append(f"  {role:<{width}}  {', '.join(parts)}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from autovul.base.errors import UserError
 from autovul.vision.models.own import OwnModel, source_sha256
@@ -54,7 +55,8 @@ def facts(model: nn.Module, data_shape: Sequence[int]) -> ModelFacts:
 
     image = grey_images(model, data_shape, 1).requires_grad_()
     counter = FlopCounterMode(display=False)
-    with probing(model), torch.enable_grad(), counter:
+    # Attention by matrix products: the counter does not know the fused kernels of every device.
+    with probing(model), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), counter:
         logits = model(image)
     if logits.grad_fn is None:
         raise UserError(f"{type(model).__name__}: its logits are not differentiable in the image, so it has no depth")

@@ -108,6 +108,9 @@ class OwnModel(ImageModel):
     def get_final_fm(self, x: torch.Tensor) -> torch.Tensor:
         """Features (N, F), by the module's own ``get_final_fm``, else what its last linear layer is given.
 
+        Where a linear layer is given more than a vector an image, such as tokens, its features are in the last
+        dimension, and the mean is taken over the others.
+
         Raises:
             UsageError: The module has neither.
         """
@@ -123,7 +126,7 @@ class OwnModel(ImageModel):
                 handle.remove()
         if not inputs:
             raise UsageError(f"{self.name} has no final features: give its class a method get_final_fm")
-        return inputs[-1].flatten(1)
+        return inputs[-1].flatten(1, -2).mean(1) if inputs[-1].ndim > 2 else inputs[-1]
 
     def _layers(self) -> dict[str, nn.Module]:
         return {name: module for name, module in self.network.named_modules() if name}

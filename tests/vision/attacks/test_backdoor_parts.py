@@ -176,6 +176,43 @@ def test_the_final_features_of_any_module_are_its_last_linear_layers_input(datas
         assert torch.equal(neurons(images)[1], model[:7](images))
 
 
+class Tokens(nn.Module):
+    """Sixteen tokens of six features: a norm, a head for each token, and the mean of what the heads say."""
+
+    def __init__(self, swin=False):
+        super().__init__()
+        self.embed = nn.Conv2d(3, 6, 2, stride=2)
+        self.block = nn.Identity()
+        self.norm, self.head, self.swin = nn.LayerNorm(6), nn.Linear(6, 3), swin
+
+    def forward(self, x):
+        maps = self.embed(x)
+        tokens = maps.permute(0, 2, 3, 1) if self.swin else maps.flatten(2).transpose(1, 2)
+        return self.head(self.norm(self.block(tokens) + 1)).flatten(1, -2).mean(1)
+
+
+@pytest.mark.parametrize("swin", [False, True])
+def test_tokens_are_no_neurons(dataset, swin):
+    torch.manual_seed(0)
+    model, images = Tokens(swin), dataset.valid.pixels(slice(0, 5))
+    maps = model.embed(images)
+    tokens = maps.flatten(2).transpose(1, 2)
+    with Neurons(model, "embed") as first, Neurons(model, "norm") as norm, Neurons(model) as final:
+        torch.testing.assert_close(first(images)[1], maps.mean((2, 3)))
+        torch.testing.assert_close(norm(images)[1], model.norm(tokens + 1).mean(1))
+        torch.testing.assert_close(final(images)[1], model.norm(tokens + 1).mean(1))
+    if not swin:
+        with Neurons(model, "block") as block:
+            torch.testing.assert_close(block(images)[1], tokens.mean(1))
+
+
+def test_the_channels_of_1d_convolutions_come_first(dataset):
+    model = nn.Sequential(nn.Flatten(2), nn.Conv1d(3, 4, 5), nn.Flatten(), nn.Linear(4 * 60, 3))
+    images = dataset.valid.pixels(slice(0, 5))
+    with Neurons(model, "1") as neurons:
+        torch.testing.assert_close(neurons(images)[1], model[:2](images).mean(2))
+
+
 def test_the_mean_activation_by_hand(dataset):
     model = make_network()
     with Neurons(model, "4") as neurons:

@@ -205,3 +205,62 @@ def test_a_model_may_have_more_classes(dataset):
         wider.bias.fill_(-50.0)[:COLOURS] = 0.0
     result = attacks.create("pgd").run(nn.Sequential(Brightest(), wider), dataset)
     assert result.counts == attacks.create("pgd").run(Brightest(), dataset).counts
+
+
+class Masked(Brightest):
+    """Lets no gradient through for images whose first pixel is at most ``above``; their colours decide all the same."""
+
+    def __init__(self, above):
+        super().__init__()
+        self.above = above
+
+    def forward(self, x):
+        open_to_gradients = (x[:, :1, :1, :1] > self.above).to(x.dtype)
+        return super().forward(open_to_gradients * x + (1 - open_to_gradients) * x.detach())
+
+
+def test_a_gradient_that_is_0_everywhere_is_refused_and_not_taken_for_robustness(dataset):
+    with pytest.raises(UserError, match=r"the gradient is 0 for all \d+ images .* nes estimates gradients from quer"):
+        attacks.create("pgd").run(Masked(above=2.0), dataset)
+    estimated = attacks.create("pgd", grad_method="nes", pgd_eps=0.3, pgd_alpha=0.1, query_num=50)
+    assert rate(estimated.run(Masked(above=2.0), dataset), "misclassification_rate") > 0
+    with pytest.raises(UserError, match="does not change within sigma"):
+        attacks.create("pgd", grad_method="nes").run(Steps(), dataset)
+
+
+class Steps(Brightest):
+    """Sees colours rounded to a quarter."""
+
+    def forward(self, x):
+        return super().forward(
+            (4 * x.mean((2, 3), keepdim=True)).round() / 4 + 0.001 * torch.arange(3.0).view(1, 3, 1, 1)
+        )
+
+
+@pytest.mark.parametrize("num_restart", [0, 1])
+def test_images_without_gradient_are_counted(dataset, num_restart):
+    above = 0.34
+    attack = attacks.create("pgd", pgd_eps=0.001, pgd_alpha=0.001, num_restart=num_restart)
+    split = dataset.attack_split()
+    right = Brightest()(split.pixels()).argmax(1) == split.labels
+    masked = int((split.pixels()[right][:, 0, 0, 0] <= above).sum())
+    assert 5 < masked < int(right.sum()) - 5
+    found = attack.run(Masked(above), dataset).counts["zero_gradients"]
+    if num_restart == 0:
+        assert found == masked
+    else:
+        assert masked - 3 <= found <= masked, "a random start may leave what is flat"
+
+
+def test_images_that_are_done_at_once_lack_no_gradient(dataset):
+    easy = attacks.create("pgd", stop_threshold=0.0)
+    assert easy.run(Masked(above=2.0), dataset).counts["zero_gradients"] == 0
+
+
+def test_a_model_that_is_not_differentiable_is_refused(dataset):
+    class Detached(Brightest):
+        def forward(self, x):
+            return super().forward(x).detach()
+
+    with pytest.raises(UserError, match="logits are not differentiable in the image: grad_method nes"):
+        attacks.create("pgd").run(Detached(), dataset)

@@ -90,3 +90,21 @@ def test_a_network_without_a_path_is_refused():
 
     with pytest.raises(UserError, match="not differentiable in the image"):
         facts(Constant(), SHAPE)
+
+
+def test_attention_counts_by_its_matrix_products():
+    tokens, width, heads, classes = 4, 8, 2, 3
+
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+            self.head = nn.Linear(width, classes)
+
+        def forward(self, x):
+            x = x.flatten(2).transpose(1, 2)
+            return self.head(self.attention(x, x, x, need_weights=False)[0].mean(1))
+
+    projections = 4 * tokens * width * width
+    products = 2 * tokens * tokens * width
+    assert facts(Attention(), (width, 2, 2)).multiply_adds == projections + products + width * classes

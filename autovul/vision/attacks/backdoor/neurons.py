@@ -17,7 +17,9 @@ FINAL = "flatten"  # what the project's own networks call the features that the 
 class Neurons:
     """Runs a model and listens to one of its layers; a context manager, outside of which the model has no hooks.
 
-    Each channel of a layer counts as a neuron: feature maps are averaged over their area.
+    Each channel of a layer counts as a neuron: feature maps (N, C, H, W) are averaged over their area, tokens (N, T, F)
+    over the tokens. What linear layers and layer norms take and give has its channels in the last dimension; so has
+    what other layers give in three dimensions, unless they are 1-D ones (`torch.nn.Conv1d` and the like).
 
     Args:
         model: Any module that maps images to logits; in training mode also to (logits, auxiliary logits).
@@ -94,7 +96,15 @@ class Neurons:
             heard = logits
         if not isinstance(heard, Tensor) or heard.ndim < 2 or len(heard) != len(images):
             raise UsageError(f"preprocess_layer: {self.layer!r} gives no activations for each image")
-        return output, heard.flatten(2).mean(2) if heard.ndim > 2 else heard
+        if heard.ndim > 2:
+            heard = heard.flatten(1, -2).mean(1) if self._has_channels_last(heard.ndim) else heard.flatten(2).mean(2)
+        return output, heard
+
+    def _has_channels_last(self, dimensions: int) -> bool:
+        layer = self._listened
+        if self._linear or isinstance(layer, nn.Linear | nn.LayerNorm):
+            return True
+        return dimensions == 3 and not type(layer).__name__.endswith("1d")
 
 
 @torch.no_grad()

@@ -68,6 +68,10 @@ class EvasionAttack(Attack):
         """Steps that an image takes at the most."""
         return self.iteration
 
+    def without_gradient(self) -> str:
+        """What to try where gradients are 0."""
+        return "another attack may do better"
+
     @abstractmethod
     def _perturb(self, model: nn.Module, images: Tensor, target: Tensor, generator: torch.Generator) -> Perturbation:
         """The algorithm: model and images are checked and the model needs no restoring."""
@@ -141,7 +145,7 @@ class EvasionAttack(Attack):
             iterations count a failure as twice `most_steps`. Confidences are means in percent.
 
         Raises:
-            UserError: Fewer such images exist than were explicitly asked for, or none.
+            UserError: Fewer such images exist than were explicitly asked for, or none; or every gradient is 0.
         """
         device = device_of(model)
         generator = torch.Generator(device).manual_seed(setup.seed)
@@ -166,6 +170,11 @@ class EvasionAttack(Attack):
             for _ in in_parts(attack_batch, (images, labels, logits), batch_size, device):
                 show.advance(self.name)
             show.close()
+        if tally.nothing_moved:
+            raise UserError(
+                f"the gradient is 0 for all {tally.counts()['zero_gradients']} images that did not succeed at once, so "
+                f"that none was moved, which says nothing of how robust the model is: {self.without_gradient()}"
+            )
         files = {}
         if setup.folder is not None:
             files["examples"] = str(setup.folder / "examples.png")

@@ -33,6 +33,7 @@ class Perturbation:
         loss: (N,), the final loss where it was computed, else infinity.
         tried: Steps that an image without success has taken in all tries.
         broken: Whether some gradient was not finite; a tensor, so that a GPU is asked once and not every step.
+        flat: (N,), whether the image took steps and the gradient was 0 in all of them, so that they did not move it.
         logits: (N, classes) of ``images``, where the attack computed them anyway.
     """
 
@@ -41,6 +42,7 @@ class Perturbation:
     loss: Tensor
     tried: int
     broken: Tensor
+    flat: Tensor
     logits: Tensor | None = None
     passes: Passes = field(default_factory=Passes)
 
@@ -50,7 +52,14 @@ class Perturbation:
         count, device = len(images), images.device
         iterations = torch.full((count,), -1, dtype=torch.int64, device=device)
         loss = torch.full((count,), torch.inf, dtype=images.dtype, device=device)
-        return cls(images.clone(), iterations, loss, steps, torch.zeros((), dtype=torch.bool, device=device))
+        broken, flat = (torch.zeros(shape, dtype=torch.bool, device=device) for shape in ((), (count,)))
+        return cls(images.clone(), iterations, loss, steps, broken, flat)
+
+    def note_gradient(self, index: Tensor, gradient: Tensor, step: int) -> None:
+        """Note what the gradient (n, C, H, W) at a step, from 0 on, says of the images at ``index``."""
+        self.broken |= ~gradient.isfinite().all()
+        zero = ~gradient.flatten(1).any(1)
+        self.flat[index] = zero if step == 0 else self.flat[index] & zero
 
     def stop(self, index: Tensor, images: Tensor, logits: Tensor, step: int) -> None:
         """Note that the images at ``index`` met the stop condition after ``step`` steps."""
@@ -76,4 +85,5 @@ class Perturbation:
         self.iterations[index[success]] = self.tried + other.iterations[success]
         self.tried += other.tried
         self.broken |= other.broken
+        self.flat[index] &= other.flat
         self.passes.add(other.passes)

@@ -10,6 +10,7 @@ from pydantic import field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
+from autovul.base.errors import UserError
 from autovul.base.options import option
 from autovul.vision.attacks.base import registry
 from autovul.vision.attacks.evasion.attack import EvasionAttack
@@ -62,6 +63,11 @@ class PGD(EvasionAttack):
     @property
     def most_steps(self) -> int:
         return self.iteration * (1 + self.num_restart)
+
+    def without_gradient(self) -> str:
+        if self.grad_method == "white":
+            return "grad_method nes estimates gradients from queries"
+        return f"the loss does not change within sigma ({self.sigma:g}); a larger one may see more"
 
     @field_validator("norm", mode="before")
     @classmethod
@@ -120,7 +126,7 @@ class PGD(EvasionAttack):
                 going = slice(None)  # nothing is copied, and on a GPU nothing waits for the host
             active = active[going]
             gradient = self._gradient(model, images, logits, going, target[active], generator, result.passes)
-            result.broken |= ~gradient.isfinite().all()
+            result.note_gradient(active, gradient, step)
             direction = gradient.sign() if self.norm == "inf" else _unit(gradient)
             images = self._project(images.detach()[going] - self.pgd_alpha * direction, clean[active])
         result.images[active] = images
@@ -163,6 +169,8 @@ class PGD(EvasionAttack):
         passes: Passes,
     ) -> Tensor:
         if logits is not None and self.grad_method == "white":
+            if not logits.requires_grad:
+                raise UserError(f"the model's logits are not differentiable in the image: {self.without_gradient()}")
             passes.backward += len(target)
             return torch.autograd.grad(self._loss(logits[going], target).sum(), images)[0][going]
 

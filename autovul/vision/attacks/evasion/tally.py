@@ -38,6 +38,7 @@ class Tally:
         confidence = {"before": before.softmax(1), "after": after.softmax(1)}
         columns = {
             "iterations": outcome.iterations,
+            "flat": outcome.flat,
             "reached": prediction == target,
             "misclassified": prediction != labels,
             "linf": offset.abs().amax(1),
@@ -84,14 +85,21 @@ class Tally:
         return {name: Metric(value, unit, count) for name, (value, unit) in figures.items()}
 
     def counts(self) -> dict[str, int]:
-        """Images attacked, and the passes that it took."""
+        """Images attacked, those whose gradient was 0 in every step, and the passes that it took."""
         images = sum(len(column) for column in self._columns["reached"])
         return {
             "images": images,
+            "zero_gradients": int(torch.cat(self._columns["flat"]).sum()),
             "forward": self.passes.forward,
             "backward": self.passes.backward,
             "queries": self.passes.queries,
         }
+
+    @property
+    def nothing_moved(self) -> bool:
+        """Whether images took steps, and every step of each was 0."""
+        flat, succeeded_at_once = torch.cat(self._columns["flat"]), torch.cat(self._columns["iterations"]) == 0
+        return bool(flat.any()) and bool((flat | succeeded_at_once).all())
 
     def draw(self, path: Path, class_names: list[str]) -> None:
         """Draw the first images: clean, adversarial, and their difference."""
