@@ -18,7 +18,9 @@ from autovul.base.result import Result, read_results, version_of
 from autovul.base.summary import summary
 from autovul.vision.attacks.base import Setup, describe
 from autovul.vision.datasets import AttackedDataOptions, ImageDataset, TrainingDataOptions, ValidatedDataOptions
+from autovul.vision.doubts import doubts
 from autovul.vision.models.facts import facts, made_of
+from autovul.vision.models.own import OwnModel
 
 
 def require_places(settings: Settings) -> None:
@@ -86,13 +88,18 @@ def setup(settings: Settings, dataset: ImageDataset, model: nn.Module) -> Setup:
 def complete(
     result: Result, settings: Settings, dataset: ImageDataset, model: nn.Module, device: torch.device
 ) -> Result:
-    """The record with every effective option, the hashes of data and weights, the network's facts and versions."""
+    """The record with every effective option, the hashes of data and weights, the network's facts and versions.
+
+    And, of a network of one's own, with what makes its figures doubtful.
+    """
+    own = isinstance(model, OwnModel) and result.status == "ok"
+    found = doubts(model, dataset.valid.pixels(slice(0, 8)).to(device)) if own else []
     return result.replace(
         options={**settings.effective(), **result.options},
         data_sha256=dataset.sha256,
         weights_sha256=digest(model.state_dict()),
         facts={**asdict(facts(model, dataset.data_shape)), **made_of(model)},
-        environment={**environ.describe(device), **result.environment},
+        environment={**environ.describe(device), **result.environment, **({"doubts": found} if found else {})},
         version=version_of(result.experiment),
     )
 

@@ -283,6 +283,9 @@ def notes(section: Section) -> list[str]:
     if section.replaced:
         older = plural(section.replaced, "older record of the same run was", "older records of the same runs were")
         found.append(f"{older} left aside; the newest counts.")
+    for network in section.networks:
+        doubts = dict.fromkeys(str(d) for run in network.runs for d in run.result.environment.get("doubts", ()))
+        found += [f"{network.label} is doubtful: {doubt}." for doubt in doubts]
     if section.remade:
         found.append(
             f"Records of {listed(section.remade)} from before its code or cells changed were left aside: under the "
