@@ -20,7 +20,7 @@ from autovul.base.errors import UserError
 
 MAGIC = b"autovul training state 1\n"
 DIGEST_LENGTH = 64  # hexadecimal digits of SHA-256
-WRAPPERS = ("state_dict", "model_state_dict", "model")
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 
 
 def save_state(path: str | Path, state: Mapping[str, Tensor]) -> None:
@@ -43,8 +43,8 @@ def load_state(path: str | Path) -> dict[str, Tensor]:
     """Read a ``state_dict`` onto the CPU, without running anything that the file may hold.
 
     The checksums of the zip archive, which PyTorch writes but does not check, are verified first. Files of PyTorch
-    before 1.6 carry none and are read without. A state under the key ``state_dict``, ``model_state_dict`` or ``model``
-    of a larger dictionary is found as well.
+    before 1.6 carry none and are read without. A state under the key ``state_dict``, ``model_state_dict``, ``model``
+    or ``net`` of a larger dictionary is found as well.
 
     Raises:
         UserError: The file is missing, truncated, damaged, holds something else than tensors by name, or would run
@@ -131,14 +131,18 @@ def _verified(path: str | Path, content: bytes) -> bytes | memoryview:
     if not (content.startswith(b"PK") or zipfile.is_zipfile(io.BytesIO(content))):
         return content
     rebuilt = io.BytesIO()
+    scripted = False
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(rebuilt, "w") as copy:
+            scripted = any("/code/" in name for name in archive.namelist())
             for entry in archive.infolist():
                 # PyTorch never compresses: a compressed entry is foreign, and may unfold without bound.
                 if entry.compress_type != zipfile.ZIP_STORED:
                     raise zipfile.BadZipFile
                 copy.writestr(zipfile.ZipInfo(entry.filename), archive.read(entry))
     except Exception:  # damaged headers surface as many kinds of exceptions
+        if scripted:
+            raise UserError(f"{path} is a TorchScript file, or a damaged one: save the model's state_dict()") from None
         raise UserError(f"{path} is truncated or damaged: the checksums of the archive do not fit") from None
     return rebuilt.getbuffer()
 
@@ -153,7 +157,8 @@ def _unpickle(path: str | Path, content: bytes | memoryview) -> Any:
         if isinstance(error, pickle.UnpicklingError) and refused:
             name = refused[1].rstrip(".")
             raise UserError(
-                f"{path} is refused: it refers to {name}, and only tensors are loaded, never code"
+                f"{path} is refused: it refers to {name}, and only tensors are loaded, never code; save the model's "
+                "state_dict()"
             ) from None
         raise UserError(f"{path} is damaged or was not written by PyTorch") from None
 

@@ -19,10 +19,11 @@ class Registry(Generic[T]):
 
     Args:
         kind: What an entry is, in the singular and as users say it ("model", "data set"); it opens error messages.
+        elsewhere: What else users may mean, as a clause that ends the message on an unknown name.
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, elsewhere: str = "") -> None:
+        self.kind, self.elsewhere = kind, elsewhere
         self._entries: dict[str, T] = {}
         self._aliases: dict[str, str] = {}
 
@@ -49,7 +50,7 @@ class Registry(Generic[T]):
         if resolved not in self._entries:
             known = [*self._entries, *self._aliases]
             hint = nearest(name, known) or f"; there are: {', '.join(self.list())}"
-            raise UnknownName(f"unknown {self.kind} {name!r}{hint}")
+            raise UnknownName(f"unknown {self.kind} {name!r}{hint}{self.elsewhere}")
         return resolved
 
     def get(self, name: str) -> T:

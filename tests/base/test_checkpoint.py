@@ -77,7 +77,7 @@ def test_legacy_format_is_read(tmp_path: Path, state: dict[str, Tensor]) -> None
     assert same(load_state(path), state)
 
 
-@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model"])
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model", "net"])
 def test_wrapped_state_is_found(tmp_path: Path, state: dict[str, Tensor], key: str) -> None:
     path = tmp_path / "wrapped.pth"
     torch.save({"epoch": 3, key: state}, path)
@@ -219,6 +219,13 @@ def test_foreign_bytes_are_refused(tmp_path: Path, content: bytes) -> None:
         with pytest.raises(UserError) as error:
             load(path)
         one_line(error, path)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_a_scripted_module_is_called_so(tmp_path: Path) -> None:
+    torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)).save(tmp_path / "net.pth")
+    with pytest.raises(UserError, match="is a TorchScript file, or a damaged one: save the model's state_dict"):
+        load_state(tmp_path / "net.pth")
 
 
 def test_a_compressed_archive_is_refused_before_it_unfolds(tmp_path: Path, state: dict[str, Tensor]) -> None:

@@ -172,6 +172,17 @@ def require_classes(labels: Tensor, count: int, name: str = "labels") -> Tensor:
     return labels
 
 
+def require_logits(output: Any) -> Tensor:
+    """Check what a model gives for images: a tensor (N, classes).
+
+    Raises:
+        UserError: It is something else, such as a tuple or a dictionary that holds it.
+    """
+    if not isinstance(output, Tensor) or output.ndim != 2:
+        raise UserError(f"the model must give logits (N, classes), and gives {_kind(output)}: wrap it so that it does")
+    return output
+
+
 def require_all_classes(logits: Tensor, dataset: ImageDataset) -> Tensor:
     """Check that a model has a logit (N, classes) for each class of a data set; it may have more.
 
@@ -196,7 +207,7 @@ def require_fitting(model: nn.Module, dataset: ImageDataset) -> None:
         UserError: It has fewer.
     """
     with untouched(model), torch.no_grad():
-        require_all_classes(model(dataset.valid.pixels([0]).to(device_of(model))), dataset)
+        require_all_classes(require_logits(model(dataset.valid.pixels([0]).to(device_of(model)))), dataset)
 
 
 def _kind(value: object) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from autovul.base.memory import give_back_reserve, halved
 from autovul.base.metrics import require_finite
-from autovul.vision.attacks.base import device_of, quick, untouched
+from autovul.vision.attacks.base import device_of, quick, require_logits, untouched
 
 # On a CPU larger batches leave the caches: of 96 darts takes 1.26 times as long, resnet18_comp 1.03 times. On other
 # devices a batch is as large as pays, and halved where their memory does not hold it.
@@ -66,7 +66,7 @@ class Victim:
         if self._channels_last:
             images = images.to(memory_format=torch.channels_last)
         try:
-            return self.model(images).float()
+            return require_logits(self.model(images)).float()
         except (RuntimeError, MemoryError) as error:
             self.batch = halved(len(images), error, self.device)
         give_back_reserve(self.device)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, cast
+from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import nn
@@ -34,8 +35,9 @@ def fresh(model: nn.Module) -> nn.Module:
     made_by_create = isinstance(model, ImageModel) and model.builder is not None
     if made_by_create or (not isinstance(model, ImageModel) and callable(getattr(model, "fresh", None))):
         return model.fresh().eval()  # type: ignore[operator]
+    known = resets(model)
     for name, module in model.named_modules():
-        if is_derived(module) or (any(True for _ in module.parameters(recurse=False)) and not _can_be_reset(module)):
+        if is_derived(module) or (any(True for _ in module.parameters(recurse=False)) and name not in known):
             where = f"its submodule {name!r}" if name else "it"
             why = (
                 "computes its weight from others" if is_derived(module) else "has parameters and no reset_parameters()"
@@ -45,10 +47,21 @@ def fresh(model: nn.Module) -> nn.Module:
                 "give the model's class a method fresh()"
             )
     twin = copy.deepcopy(model)
-    for module in twin.modules():
-        if _can_be_reset(module):
-            cast(Any, module).reset_parameters()
+    for reset in resets(twin).values():
+        reset()
     return twin.eval()
+
+
+def resets(model: nn.Module) -> dict[str, Callable[[], object]]:
+    """How modules draw their parameters anew, by their names; in the order in which they have to.
+
+    By ``reset_parameters``; attention by the method that PyTorch calls otherwise, after all others, because it sets
+    the bias of the linear layer within it.
+    """
+    named = [*model.named_modules()]
+    usual = {name: module.reset_parameters for name, module in named if _has(module, "reset_parameters")}
+    attention = {name: module._reset_parameters for name, module in named if isinstance(module, nn.MultiheadAttention)}
+    return cast("dict[str, Callable[[], object]]", {**usual, **attention})
 
 
 def trainable_copy(model: nn.Module) -> nn.Module:
@@ -79,5 +92,5 @@ def is_derived(module: nn.Module) -> bool:
     return any(not hasattr(chain, "original") for chain in chains)
 
 
-def _can_be_reset(module: nn.Module) -> bool:
-    return callable(getattr(module, "reset_parameters", None))
+def _has(module: nn.Module, method: str) -> bool:
+    return callable(getattr(module, method, None))

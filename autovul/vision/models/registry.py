@@ -57,7 +57,7 @@ class Network:
         return self.build(num_classes, data_shape, **options)
 
 
-networks: Registry[Network] = Registry("model")
+networks: Registry[Network] = Registry("model", "; your own: package.module:build")
 
 
 def register(

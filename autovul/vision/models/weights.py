@@ -41,7 +41,7 @@ def fitting(path: str | Path, own: State, title: str, *, has_head: bool) -> Stat
     differences = _differences(state, own)
     if differences:
         shown = "; ".join(differences[:3]) + (f"; {len(differences) - 3} more" if len(differences) > 3 else "")
-        raise UserError(f"{path} does not fit {title}: {shown}{_resemblance(state)}")
+        raise UserError(f"{path} does not fit {title}: {shown}{_common_prefix(state, own) or _resemblance(state)}")
     return state
 
 
@@ -124,6 +124,15 @@ def _alike(found: torch.Tensor, own: torch.Tensor) -> bool:
     """Whether a file's tensor can stand for a model's own but for its shape and precision."""
     floating = found.is_floating_point() == own.is_floating_point()
     return floating and not found.is_complex() and found.layout == torch.strided and found.device.type != "meta"
+
+
+def _common_prefix(state: State, own: State) -> str:
+    """What stands before every key of a file that would fit without it, as a clause that ends a message, or nothing."""
+    first, wanted = next(iter(state), ""), next(iter(own), "")
+    prefix = first.removesuffix(wanted)
+    if not prefix or first == prefix or {f"{prefix}{key}" for key in own} != state.keys():
+        return ""
+    return f"; every key of the file begins with {prefix!r}: save them without it"
 
 
 def _resemblance(state: State) -> str:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from autovul.base.errors import UsageError
-from autovul.vision.models.fresh import is_derived
+from autovul.vision.models.base import ImageModel
+from autovul.vision.models.fresh import is_derived, resets
 
 Init = Literal["published", "default", "kaiming"]
 
@@ -25,6 +26,9 @@ def initialise(model: nn.Module, init: Init, seed: int) -> None:
       is the number of outputs that it feeds, the groups of a convolution taken into account; their biases 0; everything
       else as ``default``. It is torchvision's rule for ResNet and VGG, applied to every network.
 
+    Parameters for which PyTorch has no rule, such as a transformer's class token, are those of a network built anew,
+    where `models.create` has made it.
+
     Source: He et al., Delving Deep into Rectifiers (arXiv 1502.01852), section 2.2.
 
     Args:
@@ -33,14 +37,15 @@ def initialise(model: nn.Module, init: Init, seed: int) -> None:
         seed: Of all that is drawn.
 
     Raises:
-        UsageError: A layer with parameters has no ``reset_parameters``, so that nobody knows how to draw them; or its
-            weight is computed from others.
+        UsageError: A layer with parameters has no ``reset_parameters`` and cannot be built anew, so that nobody knows
+            how to draw them; or its weight is computed from others.
     """
     if init == "published":
         return
     devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
     with torch.random.fork_rng([*devices]), torch.no_grad():
         torch.manual_seed(seed)
+        known, unknown = resets(model), []
         for name, module in model.named_modules():
             if is_derived(module):
                 raise UsageError(f"init {init!r}: the weight of {name} is computed from others and cannot be drawn")
@@ -48,13 +53,32 @@ def initialise(model: nn.Module, init: Init, seed: int) -> None:
                 _draw_convolution(module, init)
             elif isinstance(module, parametrize.ParametrizationList):
                 continue  # belongs to its convolution, which was met before
-            elif callable(reset := getattr(module, "reset_parameters", None)):
-                reset()
+            elif isinstance(module, nn.MultiheadAttention):
+                continue  # after the linear layer within it
+            elif name in known:
+                known[name]()
             elif any(p is not None for p in module._parameters.values()):
-                raise UsageError(
-                    f"init {init!r}: how to draw the parameters of {name or 'the model'} ({type(module).__name__}) is"
-                    " not known, as it has no reset_parameters"
-                )
+                unknown.append(name)
+        for module in model.modules():
+            if isinstance(module, nn.MultiheadAttention):
+                module._reset_parameters()
+        if unknown:
+            _build_anew(model, unknown, init)
+
+
+def _build_anew(model: nn.Module, names: list[str], init: str) -> None:
+    """Take the parameters that belong to the modules of these names from a network built anew."""
+    if not isinstance(model, ImageModel) or model.builder is None:
+        kind = type(model.get_submodule(names[0])).__name__
+        raise UsageError(
+            f"init {init!r}: how to draw the parameters of {names[0] or 'the model'} ({kind}) is not known, as it has"
+            " no reset_parameters"
+        )
+    other = model.fresh()
+    for name in names:
+        drawn = other.get_submodule(name).named_parameters(recurse=False)
+        for parameter, (_, value) in zip(model.get_submodule(name).parameters(recurse=False), drawn, strict=True):
+            parameter.copy_(value)
 
 
 def _draw_convolution(conv: nn.Conv2d, init: Init) -> None:

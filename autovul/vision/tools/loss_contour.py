@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from autovul.base.errors import UserError, nearest
 from autovul.base.memory import in_parts
 from autovul.base.metrics import NonFiniteOutput
-from autovul.vision.attacks.base import quick, require_classes, require_images, untouched
+from autovul.vision.attacks.base import quick, require_classes, require_images, require_logits, untouched
 
 Space = Literal["parameter", "input"]
 SPANS: dict[str, float] = {"parameter": 0.5, "input": 0.2}
@@ -93,7 +93,7 @@ def first_convolution(model: nn.Module) -> str:
     # Modules of another kind, such as scripted ones, are known by the shape of their weights alone.
     shaped = (name for name, p in model.named_parameters() if p.ndim == 4 and name.endswith("weight"))
     if (found := next(shaped, None)) is None:
-        raise UserError(f"{title} has no convolution whose weights could be moved")
+        raise UserError(f"{title} has no convolution whose weights could be moved; --weights names others to move")
     return found
 
 
@@ -188,7 +188,7 @@ def _in_parameter_space(
         moved = {name: weight + alpha * first + beta * second}
 
         def loss(pixels: Tensor, classes: Tensor) -> Tensor:
-            return _losses(torch.func.functional_call(model, moved, (pixels,)), classes).sum()
+            return _losses(require_logits(torch.func.functional_call(model, moved, (pixels,))), classes).sum()
 
         parts = in_parts(loss, (images, labels), batch_size, images.device)
         return sum(parts, torch.zeros(1, dtype=torch.float64)) / len(images)
@@ -205,7 +205,7 @@ def _in_input_space(model: nn.Module, images: Tensor, labels: Tensor, seed: int,
         moves = torch.stack([alpha * first + beta * second for alpha, beta in points])
 
         def loss(pixels: Tensor, classes: Tensor) -> Tensor:
-            logits = model((pixels + moves[:, None]).flatten(0, 1))
+            logits = require_logits(model((pixels + moves[:, None]).flatten(0, 1)))
             return _losses(logits, classes.repeat(len(points))).view(len(points), -1).sum(1)
 
         parts = in_parts(loss, (images, labels), batch_size, images.device)
@@ -215,6 +215,8 @@ def _in_input_space(model: nn.Module, images: Tensor, labels: Tensor, seed: int,
 
 
 def _losses(logits: Tensor, classes: Tensor) -> Tensor:
+    if int(classes.max()) >= logits.shape[1]:
+        raise ValueError(f"labels must be from 0 to {logits.shape[1] - 1}, got {int(classes.max())}")
     return F.cross_entropy(logits.cpu().double(), classes.cpu(), reduction="none")
 
 

@@ -96,7 +96,7 @@ def by_vmap(model: nn.Module, images: Tensor, labels: Tensor) -> BatchGradients:
     """`torch.func.vmap` over the gradient of one image; for any network without data-dependent control flow.
 
     Raises:
-        Unsupported: The network's course depends on its data.
+        Unsupported: The network's course depends on its data, or it draws at random.
     """
     parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
 
@@ -111,9 +111,13 @@ def by_vmap(model: nn.Module, images: Tensor, labels: Tensor) -> BatchGradients:
             warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
             gradients = over_images(parameters, images.detach(), labels)
     except RuntimeError as error:
-        if "data-dependent control flow" not in str(error):
-            raise
-        raise Unsupported("what it does depends on its data") from None
+        reasons = {
+            "data-dependent control flow": "what it does depends on its data",
+            "called random operation": "it draws at random",
+        }
+        if reason := next((why for sign, why in reasons.items() if sign in str(error)), None):
+            raise Unsupported(reason) from None
+        raise
     return BatchGradients([("", Plain({name: gradient.flatten(1) for name, gradient in gradients.items()}))])
 
 

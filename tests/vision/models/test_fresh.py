@@ -61,6 +61,18 @@ def test_any_other_module_is_reset():
     assert torch.equal(model[0].weight, kept)
 
 
+def test_attention_is_reset_as_pytorch_draws_it():
+    model = nn.Sequential(nn.MultiheadAttention(4, 2))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(9.0)
+    new = fresh(model)[0]
+    bound = (6 / (4 + 12)) ** 0.5  # Xavier's, of the three projections together
+    assert 0.6 * bound < new.in_proj_weight.abs().max() <= bound
+    assert not new.in_proj_bias.any() and not new.out_proj.bias.any()
+    assert new.out_proj.weight.abs().max() <= 0.5
+
+
 def test_a_module_that_cannot_be_reset_is_refused_by_name():
     class Scale(nn.Module):
         def __init__(self):

@@ -53,6 +53,13 @@ def test_an_auxiliary_head_is_loaded_dropped_or_kept_as_fits(tmp_path):
     assert all(torch.equal(head[key], value) for key, value in other.auxiliary_head.state_dict().items())
 
 
+def test_a_prefix_that_is_in_the_way_is_named(tmp_path):
+    model = models.create("resnet18_comp", width=0.125)
+    torch.save({f"model.{key}": value for key, value in model.state_dict().items()}, tmp_path / "weights.pth")
+    with pytest.raises(UserError, match="every key of the file begins with 'model.': save them without it"):
+        model.load(tmp_path / "weights.pth")
+
+
 def test_a_file_of_another_network_is_recognised(tmp_path):
     models.create("diy_deep", num_classes=100).save(tmp_path / "weights.pth")
     model = models.create("resnet18_comp", width=0.125)

@@ -143,6 +143,37 @@ def test_parameters_that_nobody_knows_how_to_draw_are_named():
     assert torch.equal(rng, torch.get_rng_state())
 
 
+TRANSFORMER = """
+import torch
+from torch import nn
+class Net(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.embed, self.head = nn.Conv2d(3, 8, 8, stride=8), nn.Linear(8, num_classes)
+        self.token = nn.Parameter(torch.randn(1, 1, 8))
+        self.encode = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    def forward(self, x):
+        x = self.embed(x).flatten(2).transpose(1, 2)
+        return self.head(self.encode(torch.cat([self.token.expand(len(x), -1, -1), x], 1))[:, 0])
+"""
+
+
+def test_a_transformer_of_ones_own_is_drawn_anew(workspace):
+    (workspace / "drawn_nets.py").write_text(TRANSFORMER)
+    model = models.create("drawn_nets:Net")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(9.0)
+    for init in ("default", "kaiming"):
+        initialise(model, init, seed=3)
+        drawn = {key: value.clone() for key, value in model.state_dict().items()}
+        assert not any((value == 9).any() for value in drawn.values())
+        assert not drawn["encode.self_attn.in_proj_bias"].any() and not drawn["encode.self_attn.out_proj.bias"].any()
+        assert 0.2 < drawn["token"].std() < 2.5, "the network's own rule, as PyTorch has none"
+        initialise(model, init, seed=3)
+        assert all(torch.equal(drawn[key], value) for key, value in model.state_dict().items())
+
+
 def test_norm_statistics_are_those_of_the_data():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.BatchNorm2d(4), nn.Dropout(0.5)).eval()

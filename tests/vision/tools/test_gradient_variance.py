@@ -279,6 +279,15 @@ def test_vmap_is_refused_where_the_data_decides_the_course(small_batch):
         gradient_variance(Branching(), *small_batch, method="vmap")
 
 
+def test_vmap_is_refused_where_something_is_drawn(small_batch):
+    class Noisy(Token):
+        def forward(self, x):
+            return super().forward(x + torch.rand_like(x))
+
+    with pytest.raises(ValueError, match="method 'vmap' does not fit the network: it draws at random"):
+        gradient_variance(Noisy(), *small_batch, method="vmap")
+
+
 def test_an_operator_that_vmap_runs_image_by_image_gives_no_warning(small_batch, recwarn):
     class Renormed(Token):
         def forward(self, x):

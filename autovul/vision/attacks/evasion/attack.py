@@ -24,6 +24,7 @@ from autovul.vision.attacks.base import (
     require_all_classes,
     require_classes,
     require_images,
+    require_logits,
     untouched,
 )
 from autovul.vision.attacks.evasion.perturbation import Perturbation
@@ -208,7 +209,9 @@ class EvasionAttack(Attack):
                 break
             pixels, labels = split.pixels(index), split.labels[index]
             with untouched(model), torch.no_grad():
-                parts = in_parts(lambda part: model(part.to(device)).cpu(), (pixels,), batch_size, device)
+                parts = in_parts(
+                    lambda part: require_logits(model(part.to(device))).cpu(), (pixels,), batch_size, device
+                )
                 logits = require_all_classes(require_finite(torch.cat([*parts])), dataset)
             right = logits.argmax(1) == labels
             kept.append((pixels[right], labels[right], logits[right]))

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from autovul.base.errors import UserError
 from autovul.base.options import option
-from autovul.vision.attacks.base import registry
+from autovul.vision.attacks.base import registry, require_logits
 from autovul.vision.attacks.evasion.attack import EvasionAttack
 from autovul.vision.attacks.evasion.black_box import ESTIMATORS, LEAST_QUERIES
 from autovul.vision.attacks.evasion.perturbation import Passes, Perturbation
@@ -140,7 +140,7 @@ class PGD(EvasionAttack):
         if self.grad_method == "white":
             images = images.detach().requires_grad_()
             passes.forward += len(images)
-            return model(images), images
+            return require_logits(model(images)), images
         if self.stop_threshold is None:
             return None, images
         return self._query(model, images, passes), images
@@ -152,7 +152,7 @@ class PGD(EvasionAttack):
 
     def _query(self, model: nn.Module, images: Tensor, passes: Passes) -> Tensor:
         with torch.no_grad():
-            logits = model(images)
+            logits = require_logits(model(images))
         passes.forward += len(images)  # now, and not before: where memory ends, the same is asked again in parts
         if self.grad_method != "white":
             passes.queries += len(images)  # a black-box attacker sees whether it has succeeded only by asking
