@@ -91,3 +91,27 @@ def test_the_library_s_tools_and_attacks_say_the_same() -> None:
     for call in (gradient_variance, loss_contour):
         with pytest.raises(ValueError, match="labels must be from 0 to 2, got 7"):
             call(network(CLASSES), images, labels + 5)
+
+
+class Opaque(nn.Module):
+    """Autograd does not see how its logits come about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = network(CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return self.network(x)
+
+
+@pytest.mark.parametrize("name", ["pgd", "trojannn", "latent_backdoor", "imc"])
+def test_what_needs_gradients_says_so(name: str) -> None:
+    options = {} if name == "pgd" else {"mark_height": 1, "mark_width": 1}
+    with pytest.raises(UserError, match="what the model gives is not differentiable in the image: "):
+        attacks.create(name, **options).run(Opaque(), make_dataset())
+
+
+def test_a_training_that_can_learn_nothing_says_so() -> None:
+    with pytest.raises(UserError, match="the loss depends on no weight that is trained"):
+        attacks.create("poison_basic", test_num=1).run(Opaque(), make_dataset())

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from autovul.base.distributed import ALONE, Team
-from autovul.base.errors import Interrupted
+from autovul.base.errors import Interrupted, UserError
 from autovul.base.progress import Progress
 from autovul.base.training.evaluation import Batches, Step, count_correct, evaluate_pairs, labels_of
 from autovul.base.training.history import EpochRecord, Evaluation
@@ -148,6 +148,8 @@ class TrainingRun:
         for images, targets, share in parts_of(x, y, self.team, self.options.microbatch):
             with self.precision.autocast():
                 part_loss, logits = self.step(self.called, images, targets)
+            if not part_loss.requires_grad:
+                raise UserError("the loss depends on no weight that is trained, so that there is nothing to learn")
             state.scaler.scale(part_loss * share).backward()
             loss = loss + part_loss.detach() * share
             if share:

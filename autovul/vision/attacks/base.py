@@ -183,6 +183,21 @@ def require_logits(output: Any) -> Tensor:
     return output
 
 
+def require_differentiable(value: Tensor, advice: str = "this attack makes its trigger by gradients") -> Tensor:
+    """Check that autograd leads from a value back to the image.
+
+    Args:
+        value: What shall be descended.
+        advice: Why it is needed, or what else to do, as a clause.
+
+    Raises:
+        UserError: It does not: something on the way is computed without it (NumPy, ``torch.no_grad``).
+    """
+    if not value.requires_grad:
+        raise UserError(f"what the model gives is not differentiable in the image: {advice}")
+    return value
+
+
 def require_all_classes(logits: Tensor, dataset: ImageDataset) -> Tensor:
     """Check that a model has a logit (N, classes) for each class of a data set; it may have more.
 

@@ -262,5 +262,5 @@ def test_a_model_that_is_not_differentiable_is_refused(dataset):
         def forward(self, x):
             return super().forward(x).detach()
 
-    with pytest.raises(UserError, match="logits are not differentiable in the image: grad_method nes"):
+    with pytest.raises(UserError, match="not differentiable in the image: grad_method nes"):
         attacks.create("pgd").run(Detached(), dataset)

@@ -15,7 +15,7 @@ from autovul.vision.attacks.backdoor.attack import Scene
 from autovul.vision.attacks.backdoor.batches import PLACE_STREAM, PoisonedBatches
 from autovul.vision.attacks.backdoor.latent_backdoor import START_STREAM, as_colours, from_colours
 from autovul.vision.attacks.backdoor.trojannn import TrojanNN
-from autovul.vision.attacks.base import registry, untouched
+from autovul.vision.attacks.base import registry, require_differentiable, untouched
 from autovul.vision.attacks.retraining import augmentation
 from autovul.vision.datasets.batches import generator_of
 
@@ -66,7 +66,7 @@ class IMC(TrojanNN):
                     logits = victim(trigger.with_mark(as_colours(raw)).apply(images, generator=places))
                     loss = functional.cross_entropy(logits, logits.new_full((len(images),), self.target_class).long())
                     optimiser.zero_grad()
-                    loss.backward()
+                    require_differentiable(loss).backward()
                     optimiser.step()
         if not bool(raw.isfinite().all()):
             raise NonFiniteOutput("the gradients of the trigger are not finite: the network has diverged")

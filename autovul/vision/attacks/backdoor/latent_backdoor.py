@@ -16,7 +16,7 @@ from autovul.vision.attacks.backdoor.attack import BackdoorAttack, Scene
 from autovul.vision.attacks.backdoor.batches import PLACE_STREAM, PoisonedBatches
 from autovul.vision.attacks.backdoor.losses import FeatureStep, PoisonStep
 from autovul.vision.attacks.backdoor.neurons import Neurons, mean_activations
-from autovul.vision.attacks.base import registry, untouched
+from autovul.vision.attacks.base import registry, require_differentiable, untouched
 from autovul.vision.datasets import ImageBatches, ImageDataset
 from autovul.vision.datasets.batches import generator_of
 from autovul.vision.datasets.splits import per_class
@@ -70,7 +70,7 @@ class LatentBackdoor(BackdoorAttack):
                     features = neurons(marked)[1]
                     loss = functional.mse_loss(features, goal.expand_as(features))
                     optimiser.zero_grad()
-                    loss.backward()
+                    require_differentiable(loss).backward()
                     optimiser.step()
                     total, count = total + loss.detach() * len(images), count + len(images)
                 distances.append(total.item() / count)

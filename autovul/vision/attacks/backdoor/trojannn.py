@@ -12,7 +12,7 @@ from autovul.base.options import OptionError, option
 from autovul.base.result import Metric
 from autovul.vision.attacks.backdoor.attack import BackdoorAttack, Scene
 from autovul.vision.attacks.backdoor.neurons import Neurons, mean_activations
-from autovul.vision.attacks.base import registry, untouched
+from autovul.vision.attacks.base import registry, require_differentiable, untouched
 from autovul.vision.datasets import ImageBatches
 from autovul.vision.marks import Trigger
 
@@ -113,4 +113,4 @@ class TrojanNN(BackdoorAttack):
 
     @staticmethod
     def _gradient(value: Tensor, mark: Tensor) -> Tensor:
-        return torch.autograd.grad(value, mark, retain_graph=True)[0]
+        return torch.autograd.grad(require_differentiable(value), mark, retain_graph=True)[0]

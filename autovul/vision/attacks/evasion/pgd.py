@@ -10,9 +10,8 @@ from pydantic import field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from autovul.base.errors import UserError
 from autovul.base.options import option
-from autovul.vision.attacks.base import registry, require_logits
+from autovul.vision.attacks.base import registry, require_differentiable, require_logits
 from autovul.vision.attacks.evasion.attack import EvasionAttack
 from autovul.vision.attacks.evasion.black_box import ESTIMATORS, LEAST_QUERIES
 from autovul.vision.attacks.evasion.perturbation import Passes, Perturbation
@@ -169,8 +168,7 @@ class PGD(EvasionAttack):
         passes: Passes,
     ) -> Tensor:
         if logits is not None and self.grad_method == "white":
-            if not logits.requires_grad:
-                raise UserError(f"the model's logits are not differentiable in the image: {self.without_gradient()}")
+            require_differentiable(logits, self.without_gradient())
             passes.backward += len(target)
             return torch.autograd.grad(self._loss(logits[going], target).sum(), images)[0][going]
 
