@@ -136,6 +136,22 @@ COMMAND = [
 ]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_sweep_that_is_asked_to_end_says_how_to_go_on(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    (tmp_path / "tiny.yaml").write_text(SCALE.replace("epoch: 1", "epoch: 500"))
+    log = tmp_path / "sweep.log"
+    with log.open("w") as output:
+        sweep = subprocess.Popen(COMMAND, cwd=tmp_path, env=environment, stdout=output, stderr=output)
+        while not list(tmp_path.glob("data/log/image/digits/*.jsonl")):
+            assert sweep.poll() is None, log.read_text()
+            time.sleep(0.1)
+        sweep.terminate()
+        assert sweep.wait() == 128 + signal.SIGTERM
+    assert "6 to do; the same command goes on from here" in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_a_sweep_killed_ten_times_finds_the_metrics_of_an_undisturbed_one(tmp_path):

@@ -35,8 +35,8 @@ class Controlled:
         expected: The claimed difference with the sign that it has under the control; None where nothing is claimed.
         tolerance: Half the expected band's width; None where the band belongs to another metric.
         note: What a reader must know, or why there is no difference.
-        in_general: Whether it is judged by the interval in general. A line through networks is known no better than
-            they lie on it, which the one for these networks leaves out.
+        in_general: Whether it is judged by the wider interval of the two. A line through networks is known no better
+            than they lie on it, which the one for these networks leaves out; and no better than each is measured.
         judged: Whether it may be judged at all.
     """
 
@@ -55,7 +55,10 @@ class Controlled:
         """The interval that it is judged by."""
         if self.difference is None:
             return None
-        return self.difference.architectures if self.in_general else self.difference.these_networks
+        these, general = self.difference.these_networks, self.difference.architectures
+        if not self.in_general or these is None or general is None:
+            return general if self.in_general else these
+        return max(these, general, key=lambda each: each.high - each.low)
 
     @property
     def verdict(self) -> Verdict | None:
@@ -253,7 +256,7 @@ def _adjusted(
     elif len(first) + len(second) < LEAST_FOR_A_LINE:
         note += f": {LEAST_FOR_A_LINE} networks are the fewest that a line is drawn through."
     else:
-        note += ". Judged by the interval in general." if difference else ": it does not vary within the sides."
+        note += ". Judged by the wider interval." if difference else ": it does not vary within the sides."
     if (left_out := len((*finding.reading.first, *finding.reading.second)) - len(first) - len(second)) > 0:
         note += f" {wording.plural(left_out, 'network')} of which it is not known left out."
     unit = finding.reading.unit

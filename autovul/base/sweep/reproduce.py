@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +72,11 @@ def reproduce(
             print(f"autovul {shlex.join(run.argv)}")
         return 0
     try:
-        sweep.go()
-    except KeyboardInterrupt:
-        raise Interrupted(f"{_counts(sweep)}; the same command goes on from here", 130) from None
+        with _asked_to_end_as_interrupted():
+            sweep.go()
+    except KeyboardInterrupt as stop:
+        number = stop.args[0] if stop.args else signal.SIGINT
+        raise Interrupted(f"{_counts(sweep)}; the same command goes on from here", 128 + number) from None
     finally:
         display.close()
     if not options.no_report:
@@ -101,6 +106,23 @@ def _plan(
     )
     runs = Planner(experiments, catalogue).plan(wish)
     return runs, list(dict.fromkeys(name for run in runs for name in run.experiments))
+
+
+@contextmanager
+def _asked_to_end_as_interrupted() -> Iterator[None]:
+    """SIGTERM as Ctrl-C inside, so that runs save what they have; signals reach the main thread alone."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _missing(sweep: Sweep) -> list[Run]:

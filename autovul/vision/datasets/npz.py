@@ -23,10 +23,10 @@ def path_of(options: DataOptions) -> Path:
 def read(path: Path, name: str) -> ImageDataset:
     """Read ``x_train``, ``y_train``, ``x_test``, ``y_test`` and, if there, ``classes`` and ``flip`` from an archive.
 
-    Images are uint8, shape (N, H, W, 3); labels are integers 0 … K − 1, shape (N,), of which each occurs in
-    ``y_train``; ``classes`` are K names; ``flip`` is a truth value, whether a mirrored image still shows its class. No
-    pickle is read. Mean and standard deviation are those of the data set that is known by this name, otherwise those of
-    the training images.
+    Images are uint8, shape (N, H, W, 3), or (N, H, W, 1) or (N, H, W) for grey ones; labels are integers 0 … K − 1,
+    shape (N,), of which each occurs in ``y_train``; ``classes`` are K names; ``flip`` is a truth value, whether a
+    mirrored image still shows its class. No pickle is read. Mean and standard deviation are those of the data set that
+    is known by this name, otherwise (and for another number of channels) those of the training images.
 
     Args:
         path: The archive.
@@ -38,9 +38,11 @@ def read(path: Path, name: str) -> ImageDataset:
     arrays = _load(path)
     train, valid = (_split(path, arrays, part) for part in ("train", "test"))
     if train.images.shape[1:] != valid.images.shape[1:]:
-        sides = [tuple(split.images.shape[2:]) for split in (train, valid)]
+        sides = [tuple(split.images.shape[1:]) for split in (train, valid)]
         raise DamagedData(f"{path}: x_train holds images of {sides[0]}, x_test of {sides[1]}")
-    facts = KNOWN.get(name) or Facts(*measured(train.images, str(path)))
+    facts = KNOWN.get(name)
+    if facts is None or len(facts.mean) != train.images.shape[1]:
+        facts = Facts(*measured(train.images, str(path)))
     class_names = _class_names(path, arrays, train.labels, facts)
     largest = int(valid.labels.max())
     if largest >= len(class_names):
@@ -67,8 +69,13 @@ def _split(path: Path, arrays: dict[str, Any], part: str) -> ImageSplit:
     images, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
     if images.dtype != np.uint8:
         raise DamagedData(f"{path}: x_{part} must be uint8 (0 … 255), got {images.dtype}")
-    if images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape:
-        raise DamagedData(f"{path}: x_{part} must have shape (N, H, W, 3) and N above 0, got {images.shape}")
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
+        raise DamagedData(
+            f"{path}: x_{part} must have shape (N, H, W, 3), for grey images (N, H, W), and N above 0, "
+            f"got {images.shape}"
+        )
     if labels.dtype.kind not in "iu":
         raise DamagedData(f"{path}: y_{part} must be whole numbers, got {labels.dtype}")
     if labels.shape != images.shape[:1]:

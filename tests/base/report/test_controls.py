@@ -52,9 +52,18 @@ def test_networks_far_off_the_line_leave_equal_accuracy_undecided():
     assert finding.verdict.direction == "holds"
     assert found.difference.these_networks.low > 0, "seeds alone would decide it"
     assert found.difference.architectures.low < 0 and found.survives(finding.verdict) == "undecided"
-    assert found.interval == found.difference.architectures and "Judged by the interval in general." in found.note
+    assert found.interval == found.difference.architectures and "Judged by the wider interval." in found.note
     these = wording.interval_text(found.difference.these_networks, "%", signed=True)
     assert these in report.html()
+
+
+def test_a_line_is_known_no_better_than_its_networks_are_measured():
+    jitter = itertools.cycle([-30.0, 30.0])
+    report = build(study(lambda g, n, clean: 50 + 12 * (g == "nas") + next(jitter), lambda g, n: 90 + n))
+    _, found = control(report, "fig2", controls.CLEAN_ACCURACY)
+    these, general = found.difference.these_networks, found.difference.architectures
+    assert general.low > 0 > these.low, "the means happen to lie on the line"
+    assert found.interval == these and found.verdict.direction == "undecided"
 
 
 def test_four_networks_draw_no_line():

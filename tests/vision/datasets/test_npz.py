@@ -39,6 +39,17 @@ def test_a_known_name_keeps_its_own_facts_and_is_read_in_place_of_a_download(arr
     assert not read_npz(arrays, "digits").flip
 
 
+@pytest.mark.parametrize("name", ["mine", "digits"])
+@pytest.mark.parametrize("last", [(), (1,)])
+def test_grey_images_have_one_channel(arrays: Arrays, read_npz: Read, name: str, last: tuple[int, ...]) -> None:
+    arrays["y_train"] = np.arange(12) % 10
+    grey = {key: value[..., 0].reshape(*value.shape[:3], *last) for key, value in arrays.items() if key[0] == "x"}
+    dataset = read_npz({**arrays, **grey}, name)
+    assert dataset.data_shape == (1, 6, 5)
+    assert torch.equal(dataset.train.images[4, 0], torch.from_numpy(arrays["x_train"][4, :, :, 0]))
+    assert dataset.mean == pytest.approx([arrays["x_train"][..., 0].mean() / 255])
+
+
 def test_names_may_be_given(arrays: Arrays, read_npz: Read) -> None:
     assert read_npz({**arrays, "classes": np.array(["x", "y", "z"])}).class_names == ["x", "y", "z"]
 
@@ -64,9 +75,16 @@ WRONG: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     "floats with NaN": (lambda a: {"x_train": np.full((12, 6, 5, 3), np.nan)}, "x_train must be uint8 .* float64"),
     "int64 images": (lambda a: {"x_test": a["x_test"].astype(np.int64)}, "x_test must be uint8 .* int64"),
     "channels first": (lambda a: {"x_train": a["x_train"].transpose(0, 3, 1, 2)}, r"x_train must have shape .* 6, 5\)"),
-    "grey images": (lambda a: {"x_test": a["x_test"][..., :1]}, r"x_test must have shape \(N, H, W, 3\)"),
+    "grey and coloured images": (lambda a: {"x_test": a["x_test"][..., 0]}, r"of \(3, 6, 5\), x_test of \(1, 6, 5\)"),
+    "images with transparency": (
+        lambda a: {"x_test": a["x_test"].repeat(2, 3)[..., :4]},
+        r"x_test must have shape \(N, H, W, 3\), for grey images \(N, H, W\), .* 4\)",
+    ),
     "no images": (lambda a: {"x_test": a["x_test"][:0], "y_test": a["y_test"][:0]}, "x_test must have .* N above 0"),
-    "other sides": (lambda a: {"x_test": a["x_test"][:, :5]}, r"x_train holds images of \(6, 5\), x_test of \(5, 5\)"),
+    "other sides": (
+        lambda a: {"x_test": a["x_test"][:, :5]},
+        r"x_train holds images of \(3, 6, 5\), x_test of \(3, 5, 5\)",
+    ),
     "too few labels": (lambda a: {"y_train": a["y_train"][:-1]}, r"y_train must have shape \(12,\).* got \(11,\)"),
     "a column of labels": (lambda a: {"y_train": a["y_train"][:, None]}, r"got \(12, 1\)"),
     "float labels": (lambda a: {"y_test": a["y_test"] / 1}, "y_test must be whole numbers, got float64"),
