@@ -54,6 +54,15 @@ class ByView(nn.Module):
         return self.fc(self.conv(x).view(len(x), -1))
 
 
+class Tokens(nn.Module):
+    def __init__(self, num_classes=10):
+        super().__init__()
+        self.embed, self.head = nn.Conv2d(3, 6, 4, stride=4), nn.Linear(6, num_classes)
+
+    def forward(self, x):
+        return self.head(self.embed(x).flatten(2).transpose(1, 2)).mean(1)
+
+
 class InThreeDimensions(ByView):
     def __init__(self, num_classes=10):
         super().__init__(num_classes)
@@ -169,6 +178,13 @@ def test_an_own_network_offers_what_the_others_offer(own):
     assert model.get_layer(images, "conv").shape == (2, 4, 8, 8)
     with pytest.raises(UsageError, match="has no feature maps"):
         model.get_fm(images)
+
+
+def test_the_final_features_of_tokens_are_their_mean(own):
+    model, images = models.create("my_nets:Tokens"), torch.rand(2, 3, 8, 8)
+    features = model.get_final_fm(images)
+    assert features.shape == (2, 6)
+    torch.testing.assert_close(model.network.head(features), model(images))
 
 
 def test_images_are_single_precision_whatever_the_weights(own):
