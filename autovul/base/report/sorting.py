@@ -140,10 +140,14 @@ def _as_they_are(runs: list[Run]) -> tuple[list[Run], tuple[str, ...]]:
     for run in sorted(runs, key=_age):
         if made := _made_of(run.result):
             now[run.result.group, network_name(run.result)] = made
-    kept = [
-        run for run in runs if _made_of(run.result) in ("", now.get((run.result.group, network_name(run.result)), ""))
-    ]
-    return kept, tuple(sorted({network_name(run.result) for run in runs if run not in kept}))
+    kept, changed = [], set()
+    for run in runs:
+        name = network_name(run.result)
+        if _made_of(run.result) in ("", now.get((run.result.group, name))):
+            kept.append(run)
+        else:
+            changed.add(name)
+    return kept, tuple(sorted(changed))
 
 
 def _made_of(result: Result) -> str:

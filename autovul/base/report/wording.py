@@ -284,7 +284,8 @@ def notes(section: Section) -> list[str]:
         older = plural(section.replaced, "older record of the same run was", "older records of the same runs were")
         found.append(f"{older} left aside; the newest counts.")
     for network in section.networks:
-        doubts = dict.fromkeys(str(d) for run in network.runs for d in run.result.environment.get("doubts", ()))
+        recorded = [run.result.environment.get("doubts") for run in network.runs]
+        doubts = dict.fromkeys(str(doubt) for each in recorded if isinstance(each, list) for doubt in each)
         found += [f"{network.label} is doubtful: {doubt}." for doubt in doubts]
     if section.remade:
         found.append(
