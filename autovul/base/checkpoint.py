@@ -36,7 +36,7 @@ def save_state(path: str | Path, state: Mapping[str, Tensor]) -> None:
     content = io.BytesIO()
     torch.save({name: _compact(tensor) for name, tensor in state.items()}, content)
     with whole_file(path) as file:
-        file.write(content.getbuffer())
+        file.write(content.getvalue())
 
 
 def load_state(path: str | Path) -> dict[str, Tensor]:
@@ -79,10 +79,10 @@ def save_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
     """
     content = io.BytesIO()
     torch.save(dict(state), content)
-    checksum = hashlib.sha256(content.getbuffer()).hexdigest()
+    checksum = hashlib.sha256(content.getvalue()).hexdigest()
     with whole_file(path) as file:
         file.write(MAGIC + checksum.encode() + b"\n")
-        file.write(content.getbuffer())
+        file.write(content.getvalue())
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _read(path: str | Path, what: str) -> bytes:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
 
 
-def _verified(path: str | Path, content: bytes) -> bytes | memoryview:
+def _verified(path: str | Path, content: bytes) -> bytes:
     """The archive, rebuilt from entries whose checksums fit; what is no archive stays as it is.
 
     Rebuilding leaves PyTorch's own reader of archives nothing to stumble over: it believes headers that no checksum
@@ -144,7 +144,7 @@ def _verified(path: str | Path, content: bytes) -> bytes | memoryview:
         if scripted:
             raise UserError(f"{path} is a TorchScript file, or a damaged one: save the model's state_dict()") from None
         raise UserError(f"{path} is truncated or damaged: the checksums of the archive do not fit") from None
-    return rebuilt.getbuffer()
+    return rebuilt.getvalue()
 
 
 def _unpickle(path: str | Path, content: bytes | memoryview) -> Any:

@@ -35,7 +35,7 @@ def draw_trigger(path: Path, trigger: Trigger) -> None:
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, "PNG")
     with whole_file(path) as file:
-        file.write(content.getbuffer())
+        file.write(content.getvalue())
 
 
 def draw_examples(
