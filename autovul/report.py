@@ -11,6 +11,7 @@ from autovul.base.experiments import Experiment, load_experiments
 from autovul.base.report import build
 from autovul.base.result import read_results
 from autovul.vision import commands
+from autovul.vision.models.darts import is_file
 from autovul.vision.models.registry import by_group, networks
 
 DEFAULT = Path("./data/result")
@@ -20,7 +21,8 @@ def canonical(experiment: Experiment) -> Experiment:
     """With the networks of its claims by the names that records have: a definition may use other ones."""
 
     def known(side: Sequence[str]) -> tuple[str, ...]:
-        return tuple(networks.canonical(name) if name in networks else name for name in side)
+        plain = (Path(name).stem if is_file(name) else name for name in side)
+        return tuple(networks.canonical(name) if name in networks else name for name in plain)
 
     claims = {
         name: claim.model_copy(update={"first": known(claim.first), "second": known(claim.second)})

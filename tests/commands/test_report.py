@@ -64,7 +64,7 @@ def test_an_experiment_that_is_none_ends_in_one_line(folder, capsys):
 
 
 def test_claims_know_networks_by_every_name():
-    claim = Claim(says="x", metric="m", first=("densenet_comp", "nas"), second=("bit_comp", "mine"), expected=1)
+    claim = Claim(says="x", metric="m", first=("densenet_comp", "nas"), second=("bit_comp", "a/mine.yaml"), expected=1)
     own = Experiment(name="own", title="Own", command="train", networks=("nas",), claims={"own": claim})
     found = canonical(own).claims["own"]
     assert (found.first, found.second) == (("densenet121_comp", "nas"), ("bit-m-r50x1_comp", "mine"))
