@@ -43,7 +43,7 @@ def train(model: nn.Module, dataset: ImageDataset, settings: Settings, device: t
         state_path=weights.with_suffix(".state") if options.save else None,
         log_path=log,
         step=step,
-        identity=_identity(settings, dataset),
+        identity=_identity(model, settings, dataset),
         progress=Progress("auto" if settings.environment.tqdm else "off"),
     )
     with environ.measure(device, "training") as cost:
@@ -86,12 +86,13 @@ def weights_path(model: nn.Module, dataset: ImageDataset, settings: Settings) ->
     return model_path(settings.model.model_dir, dataset.name, describe(model)["model"], settings.model.suffix)
 
 
-def _identity(settings: Settings, dataset: ImageDataset) -> dict[str, Any]:
-    """What the weights depend on besides the recipe."""
-    model = settings.model.model_dump(exclude={"suffix", "model_dir", "pretrain"})
+def _identity(model: nn.Module, settings: Settings, dataset: ImageDataset) -> dict[str, Any]:
+    """What the weights depend on besides the recipe; for a network of one's own that is also its code or its cells."""
+    chosen = settings.model.model_dump(exclude={"suffix", "model_dir", "pretrain"})
     augmentation = ("batch_size", "auto_augment", "cutout", "cutout_length")
     return {
-        **model,
+        **chosen,
+        **(made_of(model) if describe(model)["group"] == "yours" else {}),
         **settings.adversary.model_dump(),
         **{name: getattr(settings.data, name) for name in augmentation},
         "data": dataset.sha256,

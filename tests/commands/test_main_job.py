@@ -11,6 +11,7 @@ import torch
 from autovul import adv_attack, grad_var, loss_contour, report, train, validate
 from autovul.base.checkpoint import digest, load_state, save_state
 from autovul.base.result import Result, read_results
+from autovul.vision import commands, datasets, models, training
 from autovul.vision.utils.model_archs.darts.genotypes import GENOTYPES, write_genotype
 
 TINY = ["-d", "digits", "-m", "resnet18_comp", "--width", "0.0625", "--device", "cpu", "--no-tqdm"]
@@ -119,6 +120,20 @@ def test_a_file_of_cells_that_has_changed_makes_another_network(workspace, capsy
         write_genotype(cells, GENOTYPES[name])
         assert train.main(["-d", "digits", "-m", "darts", "--genotype", str(cells), *size, "--resume"]) == 0
         assert ("finished already" in capsys.readouterr().out) is known
+
+
+def test_a_stopped_training_does_not_go_on_with_other_cells(workspace):
+    cells, identities = workspace / "cells.yaml", []
+    arguments = ["-d", "digits", "-m", "darts", "--genotype", str(cells), "--layers", "2", "--init_channels", "2"]
+    genotype, dataset = GENOTYPES["drnas"], datasets.create("digits")
+    for operation in ("max_pool_3x3", "avg_pool_3x3", "max_pool_3x3"):
+        write_genotype(cells, genotype._replace(normal=[(operation, 0), *genotype.normal[1:]]))
+        settings = commands.read("train", arguments)
+        identities.append(training._identity(models.from_options(settings.model, dataset), settings, dataset))
+    assert identities[0] == identities[2] != identities[1]
+    settings = commands.read("train", ["-d", "digits", "-m", "drnas", "--layers", "2", "--init_channels", "2"])
+    known = training._identity(models.from_options(settings.model, dataset), settings, dataset)
+    assert known["genotype"] is None, "states of the package's networks from before still hold"
 
 
 def test_weights_of_other_cells_are_not_taken_for_those_of_the_file(workspace, capsys):

@@ -280,10 +280,15 @@ def test_what_comes_first_is_planned_for_what_was_asked_for(workspace, scale):
     assert sorted((run.subject.model, run.experiments) for run in runs) == [
         *(("darts", ("own",)), ("darts", ("table1",)), ("mine", ("own",)), ("mine", ("table1",)))
     ]
+    for asked in (("own", "table1"), ("table1", "own")):
+        runs = planner.plan(Wish(asked, load_scale(scale), seeds=1))
+        assert [run.experiments for run in runs if run.subject.model == "mine"] == [("table1",), ("own",)]
     together = planner.plan(Wish(("own", "fig12"), load_scale(scale), seeds=1))
     assert "mine" not in {run.subject.model for run in by_experiment(together, "fig12")}
     named = planner.plan(Wish(("own",), load_scale(scale), seeds=1, networks=("darts",)))
     assert {run.subject.model for run in named} == {"darts"}, "what was named on the command line, and no more"
+    elsewhere = planner.plan(Wish(("own",), load_scale(scale), seeds=1, networks=(str(workspace / "mine.json"),)))
+    assert {run.subject.model for run in elsewhere} == {"mine"}, "however it is spelled"
 
 
 def test_aliases_and_groups_name_networks():

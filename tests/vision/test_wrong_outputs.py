@@ -115,3 +115,18 @@ def test_what_needs_gradients_says_so(name: str) -> None:
 def test_a_training_that_can_learn_nothing_says_so() -> None:
     with pytest.raises(UserError, match="the loss depends on no weight that is trained"):
         attacks.create("poison_basic", test_num=1).run(Opaque(), make_dataset())
+
+
+def test_a_model_is_not_asked_with_a_single_image() -> None:
+    """One that squeezes its maps gives no batch for it."""
+
+    class Squeezing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.maps = nn.Conv2d(3, CLASSES, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.maps(x).mean((2, 3), keepdim=True).squeeze()
+
+    for work in (validate, ContourMeasurement(points=3).measure, GradientMeasurement(per_sample="layers").run):
+        work(Squeezing(), make_dataset())

@@ -131,7 +131,7 @@ def controls(finding: Finding, accuracies: Accuracies, sections: Sequence[Sectio
 
 
 def _numbered(finding: Finding, name: str, control: Control) -> list[tuple[str, Control]]:
-    """A control by name; one whose metric has a ``*``, once for every number that was measured in its place."""
+    """A control by name; one whose metric has a ``*``, once for every number that was measured in its place, if any."""
     if control.metric is None or "*" not in control.metric:
         return [(name, control)]
     runs = (run for section in finding.siblings for network in section.networks for run in network.good)
@@ -139,10 +139,11 @@ def _numbered(finding: Finding, name: str, control: Control) -> list[tuple[str, 
     # Metrics write a decimal point as an underscore: accuracy_drop_2_5pct.
     pattern = re.compile(r"(\d+(?:_\d+)?)".join(map(re.escape, control.metric.split("*", 1))))
     found = {float(match[1].replace("_", ".")): match[0] for metric in measured if (match := pattern.fullmatch(metric))}
-    return [
+    each = [
         (name.replace("*", f"{number:,.9g}"), control.model_copy(update={"metric": found[number]}))
         for number in sorted(found)
     ]
+    return each or [(name, control)]
 
 
 def _own(finding: Finding, name: str, control: Control) -> Controlled:

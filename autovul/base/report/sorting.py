@@ -136,24 +136,31 @@ def _as_they_are(runs: list[Run]) -> tuple[list[Run], tuple[str, ...]]:
     Under one name these are two networks, so that their seeds are no repetitions of each other. A run that failed may
     not tell what it was made of.
     """
-    now: dict[tuple[str, str], str] = {}
+    now: dict[tuple[str, str], Result] = {}
     for run in sorted(runs, key=_age):
-        if made := _made_of(run.result):
-            now[run.result.group, network_name(run.result)] = made
+        if _made_of(run.result):
+            now[run.result.group, network_name(run.result)] = run.result
     kept, changed = [], set()
     for run in runs:
         name = network_name(run.result)
-        if _made_of(run.result) in ("", now.get((run.result.group, name))):
+        newest = now.get((run.result.group, name))
+        if newest is None or _is_same_make(run.result, newest):
             kept.append(run)
         else:
             changed.add(name)
     return kept, tuple(sorted(changed))
 
 
-def _made_of(result: Result) -> str:
-    """What tells a network from another one of its name; "" where nothing does."""
-    found = {name: result.facts[name] for name in ("source_sha256", "genotype") if name in result.facts}
-    return json.dumps(found, sort_keys=True, default=str) if found else ""
+def _is_same_make(result: Result, newest: Result) -> bool:
+    """Whether a record may be of the same code or cells; Pythons of two versions digest the same code differently."""
+    made, wanted = _made_of(result), _made_of(newest)
+    versions = [str(each.environment.get("python", "")).split(".")[:2] for each in (result, newest)]
+    return not made or made == wanted or ("source_sha256" in made and versions[0] != versions[1])
+
+
+def _made_of(result: Result) -> dict[str, Any]:
+    """What tells a network from another one of its name; empty where nothing does."""
+    return {name: result.facts[name] for name in ("source_sha256", "genotype") if name in result.facts}
 
 
 def _latest(runs: list[Run]) -> list[Run]:
@@ -223,9 +230,9 @@ def _lacking(name: str) -> str:
 def _differing(networks: list[Network]) -> dict[str, dict[str, list[str]]]:
     """As `_varying`; an option of structure only where networks of a kind differ in it, since other kinds lack it."""
     runs = [run for network in networks for run in network.good]
-    kinds: dict[tuple[str, bool], list[Run]] = defaultdict(list)
+    kinds: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        kinds[run.result.group, "genotype" in run.result.facts].append(run)
+        kinds["cells" if "genotype" in run.result.facts else run.result.group].append(run)
     within = {name for members in kinds.values() for name in _varying(members)}
     return {name: found for name, found in _varying(runs).items() if name not in catalogue.STRUCTURE or name in within}
 

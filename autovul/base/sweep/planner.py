@@ -224,18 +224,17 @@ class Planner:
         Own networks belong to what names them, to what compares groups and was asked for, and to what comes first.
         """
         allowed = self._allowed(wish)
+        by_name = {self.catalogue.canonical(each[0]): each for each in allowed or ()}
         members: dict[str, list[Network]] = {}
-        needed: list[Network] = []
-        for name in [*asked, *(each for each in scaled if each not in asked)]:
+        for name in reversed([*scaled]):  # what waits for others stands behind them
             groups = scaled[name].networks
-            named = self.catalogue.networks(groups)
+            named = [by_name.get(self.catalogue.canonical(each[0]), each) for each in self.catalogue.networks(groups)]
             if allowed is not None:
                 named = [each for each in named if each in allowed or (_is_own(each) and not wish.networks)]
-            others = (allowed or []) if name in asked else needed
+            needed = [each for other, found in members.items() if name in scaled[other].after for each in found]
+            others = [*(allowed or ()), *needed] if name in asked else needed
             joining = [each for each in others if _is_own(each)] if "manual" in groups or "nas" in groups else []
             members[name] = [each for each in dict.fromkeys([*named, *joining]) if name in asked or each in needed]
-            if name in asked:
-                needed += members[name]
         return members
 
 

@@ -122,7 +122,7 @@ def _asked_to_end_as_interrupted() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)  # None: not set from Python
 
 
 def _missing(sweep: Sweep) -> list[Run]:

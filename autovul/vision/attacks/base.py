@@ -213,7 +213,7 @@ def require_all_classes(logits: Tensor, dataset: ImageDataset) -> Tensor:
 
 
 def require_fitting(model: nn.Module, dataset: ImageDataset) -> None:
-    """Check that a model has a logit for each class of a data set, on one image.
+    """Check that a model has a logit for each class of a data set, on two images.
 
     For what trains or takes losses, where a label beyond the logits would end in an error of PyTorch's; on CUDA in one
     that ends the process.
@@ -222,7 +222,7 @@ def require_fitting(model: nn.Module, dataset: ImageDataset) -> None:
         UserError: It has fewer.
     """
     with untouched(model), torch.no_grad():
-        require_all_classes(require_logits(model(dataset.valid.pixels([0]).to(device_of(model)))), dataset)
+        require_all_classes(require_logits(model(dataset.valid.pixels(slice(0, 2)).to(device_of(model)))), dataset)
 
 
 def _kind(value: object) -> str:

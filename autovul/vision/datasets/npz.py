@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,11 @@ def read(path: Path, name: str) -> ImageDataset:
         sides = [tuple(split.images.shape[1:]) for split in (train, valid)]
         raise DamagedData(f"{path}: x_train holds images of {sides[0]}, x_test of {sides[1]}")
     facts = KNOWN.get(name)
-    if facts is None or len(facts.mean) != train.images.shape[1]:
+    if facts is None:
         facts = Facts(*measured(train.images, str(path)))
+    elif len(facts.mean) != train.images.shape[1]:
+        mean, std = measured(train.images, str(path))
+        facts = replace(facts, mean=mean, std=std)
     class_names = _class_names(path, arrays, train.labels, facts)
     largest = int(valid.labels.max())
     if largest >= len(class_names):

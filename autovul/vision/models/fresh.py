@@ -55,13 +55,18 @@ def fresh(model: nn.Module) -> nn.Module:
 def resets(model: nn.Module) -> dict[str, Callable[[], object]]:
     """How modules draw their parameters anew, by their names; in the order in which they have to.
 
-    By ``reset_parameters``; attention by the method that PyTorch calls otherwise, after all others, because it sets
-    the bias of the linear layer within it.
+    By ``reset_parameters``; attention that has none by what PyTorch calls in its place. Attention comes last, because
+    it sets the bias of the linear layer within it.
     """
-    named = [*model.named_modules()]
-    usual = {name: module.reset_parameters for name, module in named if _has(module, "reset_parameters")}
-    attention = {name: module._reset_parameters for name, module in named if isinstance(module, nn.MultiheadAttention)}
-    return cast("dict[str, Callable[[], object]]", {**usual, **attention})
+    named = [(name, module, _reset(module)) for name, module in model.named_modules()]
+    named.sort(key=lambda each: isinstance(each[1], nn.MultiheadAttention))
+    return {name: reset for name, _, reset in named if reset is not None}
+
+
+def _reset(module: nn.Module) -> Callable[[], object] | None:
+    if callable(reset := getattr(module, "reset_parameters", None)):
+        return cast("Callable[[], object]", reset)
+    return module._reset_parameters if isinstance(module, nn.MultiheadAttention) else None
 
 
 def trainable_copy(model: nn.Module) -> nn.Module:
@@ -90,7 +95,3 @@ def is_derived(module: nn.Module) -> bool:
         return False
     chains = cast(nn.ModuleDict, module.parametrizations).values()
     return any(not hasattr(chain, "original") for chain in chains)
-
-
-def _has(module: nn.Module, method: str) -> bool:
-    return callable(getattr(module, method, None))

@@ -112,7 +112,7 @@ def gradient_variance(
         images = images.contiguous(memory_format=torch.channels_last)  # the layers follow, and are faster so
     with untouched(model):
         with torch.no_grad():
-            classes = require_logits(model(images[:1])).shape[1]
+            classes = require_logits(model(images[:2])).shape[1]
         if int(labels.max()) >= classes:
             raise ValueError(f"labels must be from 0 to {classes - 1}, got {int(labels.max())}")
         chosen = per_sample.choose(model, images, labels, trusted=known) if method == "auto" else method

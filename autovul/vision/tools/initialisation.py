@@ -59,9 +59,9 @@ def initialise(model: nn.Module, init: Init, seed: int) -> None:
                 known[name]()
             elif any(p is not None for p in module._parameters.values()):
                 unknown.append(name)
-        for module in model.modules():
+        for name, module in model.named_modules():
             if isinstance(module, nn.MultiheadAttention):
-                module._reset_parameters()
+                known[name]()
         if unknown:
             _build_anew(model, unknown, init)
 

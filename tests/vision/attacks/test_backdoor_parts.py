@@ -206,6 +206,17 @@ def test_tokens_are_no_neurons(dataset, swin):
             torch.testing.assert_close(block(images)[1], tokens.mean(1))
 
 
+def test_a_layer_norm_of_feature_maps_has_its_channels_first(dataset):
+    class LayerNorm2d(nn.LayerNorm):  # as torchvision's
+        def forward(self, x):
+            return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), LayerNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    images = dataset.valid.pixels(slice(0, 5))
+    with Neurons(model, "1") as neurons:
+        torch.testing.assert_close(neurons(images)[1], model[:2](images).mean((2, 3)))
+
+
 def test_the_channels_of_1d_convolutions_come_first(dataset):
     model = nn.Sequential(nn.Flatten(2), nn.Conv1d(3, 4, 5), nn.Flatten(), nn.Linear(4 * 60, 3))
     images = dataset.valid.pixels(slice(0, 5))

@@ -48,6 +48,7 @@ def test_grey_images_have_one_channel(arrays: Arrays, read_npz: Read, name: str,
     assert dataset.data_shape == (1, 6, 5)
     assert torch.equal(dataset.train.images[4, 0], torch.from_numpy(arrays["x_train"][4, :, :, 0]))
     assert dataset.mean == pytest.approx([arrays["x_train"][..., 0].mean() / 255])
+    assert dataset.flip == (name != "digits"), "what else is known of the name holds"
 
 
 def test_names_may_be_given(arrays: Arrays, read_npz: Read) -> None:

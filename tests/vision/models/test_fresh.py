@@ -73,6 +73,14 @@ def test_attention_is_reset_as_pytorch_draws_it():
     assert new.out_proj.weight.abs().max() <= 0.5
 
 
+def test_attention_with_a_rule_of_its_own_keeps_it():
+    class Own(nn.MultiheadAttention):
+        def reset_parameters(self):
+            nn.init.zeros_(self.in_proj_weight)
+
+    assert not fresh(nn.Sequential(Own(4, 2)))[0].in_proj_weight.any()
+
+
 def test_a_module_that_cannot_be_reset_is_refused_by_name():
     class Scale(nn.Module):
         def __init__(self):

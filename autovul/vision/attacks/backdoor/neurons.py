@@ -102,7 +102,8 @@ class Neurons:
 
     def _has_channels_last(self, dimensions: int) -> bool:
         layer = self._listened
-        if self._linear or isinstance(layer, nn.Linear | nn.LayerNorm):
+        # Norms derived from the layer norm, such as torchvision's LayerNorm2d, are for feature maps.
+        if self._linear or isinstance(layer, nn.Linear) or type(layer) is nn.LayerNorm:
             return True
         return dimensions == 3 and not type(layer).__name__.endswith("1d")
 
