@@ -30,6 +30,11 @@ def test_split_gives_pixels_and_subsets() -> None:
     assert len(picked.to("cpu")) == 2
 
 
+def test_a_split_shows_itself_without_its_pixels() -> None:
+    split = ImageSplit(torch.zeros(5, 3, 4, 6, dtype=torch.uint8), torch.zeros(5, dtype=torch.int64))
+    assert repr(split) == "ImageSplit(5 images of 3 × 4 × 6 on cpu)"
+
+
 def test_facts_follow_from_the_images() -> None:
     dataset = make_dataset()
     assert (dataset.num_classes, dataset.data_shape) == (3, (3, 4, 4))
