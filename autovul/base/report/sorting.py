@@ -144,18 +144,11 @@ def _as_they_are(runs: list[Run]) -> tuple[list[Run], tuple[str, ...]]:
     for run in runs:
         name = network_name(run.result)
         newest = now.get((run.result.group, name))
-        if newest is None or _is_same_make(run.result, newest):
+        if newest is None or _made_of(run.result) in ({}, _made_of(newest)):
             kept.append(run)
         else:
             changed.add(name)
     return kept, tuple(sorted(changed))
-
-
-def _is_same_make(result: Result, newest: Result) -> bool:
-    """Whether a record may be of the same code or cells; Pythons of two versions digest the same code differently."""
-    made, wanted = _made_of(result), _made_of(newest)
-    versions = [str(each.environment.get("python", "")).split(".")[:2] for each in (result, newest)]
-    return not made or made == wanted or ("source_sha256" in made and versions[0] != versions[1])
 
 
 def _made_of(result: Result) -> dict[str, Any]:

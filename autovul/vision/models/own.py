@@ -148,14 +148,24 @@ def _name_as_the_wrapper(wrapper: nn.Module, state: dict[str, Any], prefix: str,
 def source_sha256(spec: str) -> str:
     """SHA-256 of the module that a spec names, comments and layout aside; what it imports is not looked at.
 
-    An empty string where there is no source to read.
+    Every version of Python gives the same. An empty string where there is no source to read.
     """
     find(spec)
     path = getattr(sys.modules[spec.partition(":")[0]], "__file__", None)
     if path is None or not path.endswith(".py"):
         return ""
-    code = ast.unparse(ast.parse(Path(path).read_text(encoding="utf-8")))
-    return hashlib.sha256(code.encode()).hexdigest()
+    code = ast.parse(Path(path).read_text(encoding="utf-8"))
+    return hashlib.sha256(repr(_syntax(code)).encode()).hexdigest()
+
+
+def _syntax(node: Any) -> Any:
+    """A syntax tree as nested lists, without fields that are empty: new versions of Python add such fields."""
+    if isinstance(node, list):
+        return [_syntax(item) for item in node]
+    if not isinstance(node, ast.AST):
+        return node
+    filled = [(name, _syntax(value)) for name, value in ast.iter_fields(node) if value is not None and value != []]
+    return [type(node).__name__, *filled]
 
 
 def _build(spec: str, num_classes: int, data_shape: DataShape) -> nn.Module:

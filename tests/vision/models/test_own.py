@@ -3,6 +3,7 @@
 import copy
 import importlib
 import sys
+import textwrap
 
 import pytest
 import torch
@@ -320,3 +321,27 @@ def test_the_code_is_digested_without_comments_and_layout(own):
     for change, same in (("# a remark\n\n" + SOURCE, True), (SOURCE.replace("Conv2d(3, 4", "Conv2d(3, 8"), False)):
         (own / "my_nets.py").write_text(change)
         assert (source_sha256("my_nets:Net") == first) is same
+
+
+def test_the_digest_is_the_same_in_every_version_of_python(tmp_path, monkeypatch):
+    """Fields that later versions added, an f-string (tokens of their own since 3.12), indented documentation."""
+    code = '''
+        from dataclasses import dataclass
+
+        @dataclass
+        class Net(list, metaclass=type):
+            """One line.
+
+                An indented one.
+            """
+            width: int = 8
+
+            async def build(self, *, a=None, b=..., **rest) -> "Net":
+                match self.width:
+                    case 8 | 9:
+                        return [f"{a!r:>{self.width}} {{}}", b"\\x00", 1e-2, -1, 2j, *rest]
+                return lambda x: (x := 1)
+    '''
+    (tmp_path / "steady.py").write_text(textwrap.dedent(code), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert source_sha256("steady:Net") == "ba7691682c091d75b12b2a08a55c1a756d79a3f2286b34960dea5ed49b4c8233"
