@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from autovul.base.report import claim_words, wording
+from autovul.base.report import claim_words, formats, wording
 from autovul.base.report.claims import Finding
 from autovul.base.report.controls import Controlled
 from autovul.base.report.figures import Axis, Bar, value_axis
@@ -81,9 +81,9 @@ def _points(unit: str) -> str:
 
 
 def _row(label: str, kind: str, estimate: float, interval: Interval | None, unit: str, axis: Axis, top: int) -> Row:
-    text, bar = wording.with_unit(estimate, unit, signed=True), None
+    text, bar = formats.with_unit(estimate, unit, signed=True), None
     if interval is not None:
-        text += f", 95 % interval {wording.interval_text(interval, unit, signed=True)}"
+        text += f", 95 % interval {formats.interval_text(interval, unit, signed=True)}"
         low, high = axis.place(interval.low), axis.place(interval.high)
         bar = Bar(low, high, interval.low >= axis.low, interval.high <= axis.high, over_images=False)
     else:

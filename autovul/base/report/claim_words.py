@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autovul.base.experiments import Claim, Experiment, experiment_names, load_scale, scale_names
-from autovul.base.report import catalogue, wording
+from autovul.base.report import catalogue, formats, wording
 from autovul.base.report.claims import Finding
 from autovul.base.report.controls import Controlled
 from autovul.base.report.sorting import weights_suffix
@@ -30,13 +30,13 @@ def says(experiment: Experiment, claim: Claim) -> str:
 
 def side(names: Sequence[str]) -> str:
     """A side of a claim: groups by their title, networks by their name."""
-    return wording.listed([GROUP_WORDS.get(name, name) for name in names], 4)
+    return formats.listed([GROUP_WORDS.get(name, name) for name in names], 4)
 
 
 def sides(finding: Finding) -> str:
     """Which sides are compared, as a difference."""
     claim = finding.claim
-    return f"{side(claim.first)} {wording.MINUS} {side(claim.second)}" if claim.second else side(claim.first)
+    return f"{side(claim.first)} {formats.MINUS} {side(claim.second)}" if claim.second else side(claim.first)
 
 
 def unit(finding: Finding) -> str:
@@ -50,7 +50,7 @@ def expectation(finding: Finding) -> str:
     if claim.range is not None:
         return f"{_short(claim.range[0])} to {_short(claim.range[1])} {unit(finding)}".rstrip()
     if claim.expected is None:
-        return wording.NONE
+        return formats.NONE
     text = _signed(claim.expected)
     if claim.tolerance is not None:
         text = f"{_signed(claim.expected - claim.tolerance)} to {_signed(claim.expected + claim.tolerance)}"
@@ -58,12 +58,12 @@ def expectation(finding: Finding) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:g}".replace("-", wording.MINUS)
+    return f"{value:g}".replace("-", formats.MINUS)
 
 
 def _signed(value: float) -> str:
     value = round(value, 9)
-    return f"{value:+g}".replace("-", wording.MINUS) if value else "0"
+    return f"{value:+g}".replace("-", formats.MINUS) if value else "0"
 
 
 def verdict_text(found: Verdict | None) -> str:
@@ -104,10 +104,10 @@ def sentences(finding: Finding) -> list[str]:
     if difference is None:
         return [f"{_lacking(finding)} {run_this(finding)}"]
     first, second = (
-        f"{side(names)} {wording.with_unit(reading.mean(members), shown)}"
+        f"{side(names)} {formats.with_unit(reading.mean(members), shown)}"
         for names, members in ((finding.claim.first, reading.first), (finding.claim.second, reading.second))
     )
-    size = wording.with_unit(difference.estimate, shown, signed=True)
+    size = formats.with_unit(difference.estimate, shown, signed=True)
     found = [f"{metric}: {first}, {second}; the difference is {size}."]
     if turned := wording.below_chance(
         reading.metric, [reading.mean(reading.first) or 0, reading.mean(reading.second) or 0]
@@ -124,7 +124,7 @@ def _these_networks(finding: Finding, difference: Difference, shown: str) -> str
             f" and no verdict is possible. {run_this(finding)}"
         )
     seeds = f"{repeats[0]} to {repeats[1]} seeds" if repeats[0] != repeats[1] else f"{repeats[0]} seeds"
-    text = f"These networks ({seeds} each): 95 % interval {wording.interval_text(interval, shown, signed=True)}"
+    text = f"These networks ({seeds} each): 95 % interval {formats.interval_text(interval, shown, signed=True)}"
     if finding.claim.expected is None:
         return f"{text}. The claim gives no number, so nothing is judged."
     if finding.confounds:
@@ -138,7 +138,7 @@ def _these_networks(finding: Finding, difference: Difference, shown: str) -> str
 
 def _conditions(finding: Finding) -> str:
     how = (f"{name} {'/'.join(left)} against {'/'.join(right)}" for name, (left, right) in finding.confounds.items())
-    return f"No verdict: the sides ran under different conditions, {wording.listed(how, 8)}."
+    return f"No verdict: the sides ran under different conditions, {formats.listed(how, 8)}."
 
 
 def reasons(finding: Finding) -> str:
@@ -153,7 +153,7 @@ def more_seeds(finding: Finding) -> str:
         return "If the difference is as small as measured, even 100 seeds a network would not decide it."
     more = max(1, needed - there)
     return (
-        f"If difference and spread stay as measured, {wording.plural(more, 'more seed')} a network"
+        f"If difference and spread stay as measured, {formats.plural(more, 'more seed')} a network"
         f" ({there + more} in all) would decide it in four of five repetitions."
     )
 
@@ -166,7 +166,7 @@ def _in_general(finding: Finding, difference: Difference, shown: str) -> str:
     clear = (interval.low > 0 or interval.high < 0) and permutation.p_value <= 0.05
     found = "the sides differ by more than their networks do" if clear else "undecided"
     return (
-        f"Architectures in general ({against}): 95 % interval {wording.interval_text(interval, shown, signed=True)},"
+        f"Architectures in general ({against}): 95 % interval {formats.interval_text(interval, shown, signed=True)},"
         f" {wording.p_phrase(permutation.p_value)}{'' if finding.confounds else f': {found}'}."
     )
 
@@ -179,7 +179,7 @@ def _of_a_range(finding: Finding, metric: str) -> list[str]:
     low = finding.claim.range[0] if finding.claim.range else 0.0
     means = [network.mean(finding.reading.metric) or 0.0 for network in networks]
     below = sum(mean < low for mean in means)
-    share = f"{len(inside)} of {wording.plural(len(networks), 'network')} ({100 * len(inside) / len(networks):.0f} %)"
+    share = f"{len(inside)} of {formats.plural(len(networks), 'network')} ({100 * len(inside) / len(networks):.0f} %)"
     found = [
         f"{metric}: {share} lie in {expectation(finding)}; {below} below it,"
         f" {len(networks) - len(inside) - below} above."
@@ -194,7 +194,7 @@ def _lacking(finding: Finding) -> str:
     names = (("first", claim.first, reading.first), ("second", claim.second, reading.second))
     missing = [side(wanted) for _, wanted, there in names if wanted and not there]
     metric = f"{catalogue.metric_info(claim.metric).title} ({claim.metric})"
-    return f"No records of {wording.listed(missing)} have {metric}: no verdict is possible."
+    return f"No records of {formats.listed(missing)} have {metric}: no verdict is possible."
 
 
 def run_this(finding: Finding) -> str:
@@ -232,16 +232,16 @@ def notices(finding: Finding) -> str:
             )
             if wanted
         ]
-        lacking = wording.listed([name for side in finding.absent for name in side], 8)
+        lacking = formats.listed([name for side in finding.absent for name in side], 8)
         found.append(f"Measured: {'; '.join(shares)}. Without a value: {lacking}.")
     if finding.unmeasured:
         parts = [f"{network.label} ({why})" for network, why in finding.unmeasured]
-        found.append(f"In no mean: {wording.listed(parts, 8)}.")
+        found.append(f"In no mean: {formats.listed(parts, 8)}.")
     if troubled := [f"{n.label} ({wording.status_text(n)})" for n in reading.networks if n.troubles]:
-        found.append(f"Some seeds are in no mean: {wording.listed(troubled, 8)}.")
+        found.append(f"Some seeds are in no mean: {formats.listed(troubled, 8)}.")
     if mixed := finding.mixed:
         found.append(
-            f"Not all networks ran under the same conditions ({wording.listed(mixed, 8)}): the section says which."
+            f"Not all networks ran under the same conditions ({formats.listed(mixed, 8)}): the section says which."
         )
     return " ".join(found)
 
@@ -251,7 +251,7 @@ def survival(controlled: Controlled, finding: Finding) -> str:
     found = controlled.survives(finding.verdict)
     if found == "not known" and controlled.verdict is not None:
         return f"alone: {controlled.verdict.direction}"
-    return {"yes": "survives", "no": "turns", "undecided": "no longer decided", "not known": wording.NONE}[found]
+    return {"yes": "survives", "no": "turns", "undecided": "no longer decided", "not known": formats.NONE}[found]
 
 
 def survivals(found: Sequence[Controlled], finding: Finding) -> str:
@@ -259,7 +259,7 @@ def survivals(found: Sequence[Controlled], finding: Finding) -> str:
     told = [each.survives(finding.verdict) for each in found]
     known = [each for each in told if each != "not known"]
     if not known:
-        return wording.NONE
+        return formats.NONE
     silent = len(told) - len(known)
     return f"{known.count('yes')} of {len(known)}{f', {silent} not known' if silent else ''}"
 

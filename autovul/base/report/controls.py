@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from autovul.base.experiments import Control
 from autovul.base.experiments.definition import LARGEST, SMALLEST
-from autovul.base.report import catalogue, wording
-from autovul.base.report.claims import Finding, Reading, matching, read, resolve
+from autovul.base.report import catalogue, formats
+from autovul.base.report.belonging import matching, resolve
+from autovul.base.report.claims import Finding, Reading, read
 from autovul.base.report.sections import Network, Run, Section
 from autovul.base.report.sorting import network_name, size_marks, weights_suffix
 from autovul.base.result import Result
@@ -161,7 +162,7 @@ def _own(finding: Finding, name: str, control: Control) -> Controlled:
         title = f"{catalogue.metric_info(metric).title} ({metric})"
         note = f"No records of both sides have {title}{f' under {values}' if values else ''}."
     else:
-        unlike = f"No verdict: the sides differ in {wording.listed(apart)}." if apart else ""
+        unlike = f"No verdict: the sides differ in {formats.listed(apart)}." if apart else ""
         parts = unlike, _of_other_networks(reading, finding.reading), _resolved(control, where)
         note = " ".join(filter(None, parts))
         if control.reversed:
@@ -177,7 +178,7 @@ def _of_other_networks(reading: Reading, claimed: Reading) -> str:
     if here == there:
         return ""
     return (
-        f"Of {wording.plural(len(here), 'network')}, the claim of {len(there)}; {len(here & there)} of them the same."
+        f"Of {formats.plural(len(here), 'network')}, the claim of {len(there)}; {len(here & there)} of them the same."
     )
 
 
@@ -189,7 +190,7 @@ def _resolved(control: Control, where: Mapping[str, Any]) -> str:
 def _without_a_side(finding: Finding) -> str:
     """That there is nothing to compare, where a side of the claim was not measured; else nothing."""
     sides = (finding.claim.first, finding.reading.first), (finding.claim.second, finding.reading.second)
-    absent = [wording.listed(map(catalogue.group_title, names)) for names, measured in sides if not measured]
+    absent = [formats.listed(map(catalogue.group_title, names)) for names, measured in sides if not measured]
     return f"No records of {' and of '.join(absent)}." if absent else ""
 
 
@@ -208,7 +209,7 @@ def _equal_size(finding: Finding, sections: Sequence[Section]) -> Controlled:
         note = "The records do not give the number of parameters of both sides' networks."
         return _empty(finding, SIZE, _without_a_side(finding) or note)
     advice = " Variants of other sizes (--width, --init_channels) would tell the two apart."
-    return _adjusted(finding, SIZE, known, "number of parameters", lambda v: wording.large_number(round(10**v)), advice)
+    return _adjusted(finding, SIZE, known, "number of parameters", lambda v: formats.large_number(round(10**v)), advice)
 
 
 def _log_parameters(network: Network) -> float | None:
@@ -259,7 +260,7 @@ def _adjusted(
     else:
         note += ". Judged by the wider interval." if difference else ": it does not vary within the sides."
     if (left_out := len((*finding.reading.first, *finding.reading.second)) - len(first) - len(second)) > 0:
-        note += f" {wording.plural(left_out, 'network')} of which it is not known left out."
+        note += f" {formats.plural(left_out, 'network')} of which it is not known left out."
     unit = finding.reading.unit
     judged = not finding.confounds
     return Controlled(name, metric, unit, difference, claim.expected, claim.tolerance, note, True, judged)
@@ -275,7 +276,7 @@ def weights_note(networks: Sequence[Network]) -> str:
     if not shared:
         return ""
     repeated = sum(len(network.good) > 1 for network in networks)
-    who = "all networks" if len(shared) == repeated else wording.listed(network.label for network in shared)
+    who = "all networks" if len(shared) == repeated else formats.listed(network.label for network in shared)
     return (
         f"Seeds share weights ({who}): between them training does not vary, and the intervals are the narrower for it."
     )

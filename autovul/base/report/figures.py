@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TypeGuard
 
-from autovul.base.report import catalogue, wording
+from autovul.base.report import catalogue, formats, wording
 from autovul.base.report.sections import Network, Section
 from autovul.base.statistics import Interval
 
@@ -34,7 +34,7 @@ class Axis:
     def label(self, tick: float) -> str:
         """The tick's text, with as many decimals as any tick needs."""
         decimals = next((n for n in range(9) if all(abs(round(t, n) - t) < 1e-9 for t in self.ticks)), 9)
-        return f"{tick:,.{decimals}f}".replace("-", wording.MINUS)
+        return f"{tick:,.{decimals}f}".replace("-", formats.MINUS)
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def dot_plot(
         first = top + HEAD + row // 2
         dots = tuple(_dot(network, metric, unit, axis, first + row * i) for i, network in enumerate(ordered))
         bottom = top + HEAD + row * len(dots)
-        blocks.append(Block(group, top, bottom, axis.place(mean), wording.with_unit(mean, unit), dots))
+        blocks.append(Block(group, top, bottom, axis.place(mean), formats.with_unit(mean, unit), dots))
         top = bottom + GAP
     name = wording.title(metric, unit)
     described = [
@@ -227,10 +227,10 @@ def _dot(network: Network, metric: str, unit: str, axis: Axis, top: int) -> Dot:
         low, high = axis.place(interval.low), axis.place(interval.high)
         bar = Bar(low, high, interval.low >= axis.low, interval.high <= axis.high, len(values) == 1)
     seeds = tuple(axis.place(value) for value in values) if len(values) > 1 else ()
-    text = wording.with_unit(network.mean(metric), unit)
+    text = formats.with_unit(network.mean(metric), unit)
     if interval is not None:
         over = "images" if bar and bar.over_images else f"{len(values)} seeds"
-        text += f" (95 % interval over {over} {wording.interval_text(interval, unit)})"
+        text += f" (95 % interval over {over} {formats.interval_text(interval, unit)})"
     return Dot(network, top, axis.place(network.mean(metric) or 0.0), text, seeds, bar)
 
 
@@ -283,4 +283,4 @@ def _curve_plot(
         f"{catalogue.CURVES[kind]} accuracy from {course[0][1]:.1f} % to {course[-1][1]:.1f} %"
         for kind, course in courses
     ]
-    return CurvePlot(network, tuple(curves), f"{network.label}: {wording.listed(parts)}.")
+    return CurvePlot(network, tuple(curves), f"{network.label}: {formats.listed(parts)}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autovul.base.report import text_tables, wording
+from autovul.base.report import formats, text_tables
 from autovul.base.report.text_tables import Table
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ _SPECIAL = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     '"': r"\textquotedbl{}",
-    wording.MINUS: "$-$",
-    wording.NONE: "--",
+    formats.MINUS: "$-$",
+    formats.NONE: "--",
     "±": r"$\pm$",
     "×": r"$\times$",
     "·": r"$\cdot$",

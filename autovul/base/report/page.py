@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autovul.base import cell_graph
-from autovul.base.report import catalogue, cells, claim_figure, claim_words, figures, pictures, wording
+from autovul.base.report import catalogue, cells, claim_figure, claim_words, figures, formats, pictures, wording
 
 if TYPE_CHECKING:
     from autovul.base.report.contents import Contents
@@ -28,6 +28,7 @@ def render(contents: Contents) -> str:
     )
     environment.globals.update(
         words=wording,
+        formats=formats,
         claim_words=claim_words,
         catalogue=catalogue,
         readable=catalogue.readable,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from autovul.base.report import catalogue, wording
+from autovul.base.report import catalogue, formats, wording
 from autovul.base.report.claims import Finding
 from autovul.base.report.figures import Axis, nice_axis
 from autovul.base.report.sections import Network
@@ -57,13 +57,13 @@ class Relation:
     @property
     def description(self) -> str:
         """The figure in words: the correlation, then every point."""
-        points = (f"{p.network.label} {wording.number(p.x)}, {wording.number(p.y, self.unit)}" for p in self.points)
+        points = (f"{p.network.label} {formats.number(p.x)}, {formats.number(p.y, self.unit)}" for p in self.points)
         return f"{self.title}. {self.sentence} Networks: {'; '.join(points)}."
 
     @property
     def sentence(self) -> str:
         """What the correlation says, and what it cannot."""
-        count = wording.plural(len(self.points), "network")
+        count = formats.plural(len(self.points), "network")
         if self.correlation is None:
             return f"{count} that do not differ in one of the two: no correlation."
         found = f"Rank correlation {correlation_text(self.correlation)} over {count}: {self._finding}."
@@ -71,9 +71,9 @@ class Relation:
             f"{catalogue.group_title(group)} {correlation_text(interval)}" for group, interval in self.within.items()
         ]
         if parts:
-            found += f" Within groups: {wording.listed(parts)}."
+            found += f" Within groups: {formats.listed(parts)}."
         return (
-            f"{found} {wording.plural(self.missing, 'network lacks', 'networks lack')} it." if self.missing else found
+            f"{found} {formats.plural(self.missing, 'network lacks', 'networks lack')} it." if self.missing else found
         )
 
     @property
@@ -83,7 +83,7 @@ class Relation:
             return _in_words(self.correlation)
         words = {catalogue.group_title(group): _in_words(interval) for group, interval in self.within.items()}
         if len(set(words.values())) == 1:
-            return f"{next(iter(words.values()))} within {wording.listed(words)}"
+            return f"{next(iter(words.values()))} within {formats.listed(words)}"
         return "unlike within groups" if words else "the groups are too small to tell it from their difference"
 
 
@@ -95,8 +95,8 @@ def _in_words(interval: Interval | None) -> str:
 
 def correlation_text(interval: Interval) -> str:
     """``+0.61 (+0.18 to +0.85)``."""
-    low, high = (f"{value:+.2f}".replace("-", wording.MINUS) for value in (interval.low, interval.high))
-    return f"{interval.estimate:+.2f} ({low} to {high})".replace("-", wording.MINUS)
+    low, high = (f"{value:+.2f}".replace("-", formats.MINUS) for value in (interval.low, interval.high))
+    return f"{interval.estimate:+.2f} ({low} to {high})".replace("-", formats.MINUS)
 
 
 def relations(findings: Sequence[Finding]) -> dict[int, list[Relation]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autovul.base.report import catalogue, claim_words, wording
+from autovul.base.report import catalogue, claim_words, formats, wording
 from autovul.base.report.claims import Finding
 from autovul.base.report.controls import Controlled
 from autovul.base.report.sections import Section
@@ -74,8 +74,8 @@ def group_means(section: Section) -> Table:
     rows = []
     for comparison in section.comparisons:
         unit, difference = section.unit(comparison.metric), comparison.difference
-        means = " / ".join(wording.number(mean, unit) for mean in comparison.means)
-        p = wording.p_text(difference.permutation.p_value) if difference.permutation else wording.NONE
+        means = " / ".join(formats.number(mean, unit) for mean in comparison.means)
+        p = formats.p_text(difference.permutation.p_value) if difference.permutation else formats.NONE
         metric, pair = wording.title(comparison.metric, unit), wording.pair_text(comparison)
         rows.append((metric, pair, means, *_difference(difference, unit), p))
     return Table(("Metric", "Groups", "Means", "Difference", *INTERVALS, "p"), "llrrrrr", tuple(rows))
@@ -84,10 +84,10 @@ def group_means(section: Section) -> Table:
 def _difference(difference: Difference | None, unit: str) -> tuple[str, str, str]:
     """A difference and its two intervals."""
     if difference is None:
-        return wording.NONE, wording.NONE, wording.NONE
+        return formats.NONE, formats.NONE, formats.NONE
     these, general = difference.these_networks, difference.architectures
     return (
-        wording.with_unit(difference.estimate, unit, signed=True),
-        wording.interval_text(these, unit, signed=True),
-        wording.interval_text(general, unit, signed=True),
+        formats.with_unit(difference.estimate, unit, signed=True),
+        formats.interval_text(these, unit, signed=True),
+        formats.interval_text(general, unit, signed=True),
     )

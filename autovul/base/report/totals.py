@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autovul.base.report import catalogue, wording
+from autovul.base.report import catalogue, formats, wording
 from autovul.base.report.sections import Section
 from autovul.base.report.sorting import network_name
 from autovul.base.result import Result
@@ -59,10 +59,10 @@ class Totals:
         """What the report is about, in one sentence."""
         if not self.results:
             return "No result was found, so there is nothing to compare yet."
-        groups = wording.listed(wording.GROUP_MEANINGS.get(group, group) for group in self.networks)
+        groups = formats.listed(wording.GROUP_MEANINGS.get(group, group) for group in self.networks)
         return (
-            f"{wording.plural(self.results, 'result')} of {wording.plural(len(self.experiments), 'experiment')} on"
-            f" {wording.listed(self.datasets)}: {groups}."
+            f"{formats.plural(self.results, 'result')} of {formats.plural(len(self.experiments), 'experiment')} on"
+            f" {formats.listed(self.datasets)}: {groups}."
         )
 
     def lines(self) -> list[tuple[str, str]]:
@@ -74,7 +74,7 @@ class Totals:
             ("Results", f"{self.results:,}: {', '.join(experiments)}"),
             ("Networks", f"{sum(self.networks.values()):,}: {', '.join(networks)}"),
             ("Data sets", ", ".join(data)),
-            ("Seeds", f"{len(self.seeds):,}: {wording.listed(map(str, self.seeds))}"),
+            ("Seeds", f"{len(self.seeds):,}: {formats.listed(map(str, self.seeds))}"),
         ]
         if self.statuses:
             troubles = ", ".join(f"{count} {status}" for status, count in self.statuses.items())

@@ -9,7 +9,7 @@ from statistics import fmean
 import pytest
 
 from autovul.base.experiments import Claim, Experiment, load_experiments
-from autovul.base.report import build, claim_words, claims, wording
+from autovul.base.report import belonging, build, claim_words, wording
 from autovul.base.report.claim_figure import forest
 from autovul.base.result import Metric
 from autovul.base.statistics import fixed_networks_interval
@@ -69,9 +69,9 @@ def test_a_claim_may_name_networks():
 
 def test_networks_are_known_by_the_names_that_chose_them_too():
     (section,) = build([make("densenet121_comp", "manual", options={"model": "densenet_comp"})]).sections
-    assert claims.on_side(section.networks[0], ["densenet_comp"])
+    assert belonging.on_side(section.networks[0], ["densenet_comp"])
     (section,) = build([make("drnas", options={"model": "darts", "model_arch": "drnas"})]).sections
-    assert claims.on_side(section.networks[0], ["drnas"]) and not claims.on_side(section.networks[0], ["darts"])
+    assert belonging.on_side(section.networks[0], ["drnas"]) and not belonging.on_side(section.networks[0], ["darts"])
 
 
 def test_runs_with_another_option_than_the_experiments_are_not_its():
@@ -98,7 +98,7 @@ def test_runs_with_another_option_than_the_experiments_are_not_its():
     ],
 )
 def test_options_are_compared_by_what_they_mean(recorded, wanted, equal):
-    assert claims.same(recorded, wanted) is equal
+    assert belonging.same(recorded, wanted) is equal
 
 
 def test_schedules_are_not_compared_but_weights_of_another_scale_are_kept_apart():

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from autovul.base.report import build, claim_words, controls, wording
+from autovul.base.report import build, claim_words, controls, formats
 from autovul.base.report.controls import Controlled
 from autovul.base.result import Metric
 from autovul.base.statistics import Difference, Interval, Verdict
@@ -53,7 +53,7 @@ def test_networks_far_off_the_line_leave_equal_accuracy_undecided():
     assert found.difference.these_networks.low > 0, "seeds alone would decide it"
     assert found.difference.architectures.low < 0 and found.survives(finding.verdict) == "undecided"
     assert found.interval == found.difference.architectures and "Judged by the wider interval." in found.note
-    these = wording.interval_text(found.difference.these_networks, "%", signed=True)
+    these = formats.interval_text(found.difference.these_networks, "%", signed=True)
     assert these in report.html()
 
 
