@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autovul.base.experiments import Claim, Experiment, experiment_names, load_scale, scale_names
 from autovul.base.report import catalogue, formats, wording
+from autovul.base.report.belonging import names_of
 from autovul.base.report.claims import Finding
 from autovul.base.report.controls import Controlled
 from autovul.base.report.sorting import weights_suffix
@@ -199,7 +201,19 @@ def _lacking(finding: Finding) -> str:
 
 def run_this(finding: Finding) -> str:
     """What to run for a verdict."""
-    return f"Run `{command(finding.experiment, scale_of(finding.section.results[0]))}`."
+    return f"Run `{command(finding.experiment, scale_of(finding.section.results[0]) + _models(finding))}`."
+
+
+def _models(finding: Finding) -> str:
+    """The flag that lets networks of one's own, which the claim is about, take part; empty where they do anyway."""
+    mine = [network for network in (*finding.reading.first, *finding.reading.second) if network.group == "yours"]
+    options = [network.runs[0].result.options for network in mine]
+    specs = [str(each.get("genotype") or each.get("model") or "YOURS") for each in options]
+    if set(specs) <= set(finding.experiment.networks):
+        return ""
+    named = {"yours"}.union(*map(names_of, mine))
+    others = (name for name in (*finding.claim.first, *finding.claim.second) if name not in named)
+    return f" --models {shlex.quote(','.join([*others, *specs]))}"
 
 
 def scale_of(result: Result) -> str:
@@ -215,10 +229,10 @@ def scale_of(result: Result) -> str:
     return f"{scale} -d {result.dataset if plain else 'YOURS'}"
 
 
-def command(experiment: Experiment, scale: str) -> str:
-    """The command that makes an experiment's records; ``scale`` as `scale_of` gives it."""
+def command(experiment: Experiment, flags: str) -> str:
+    """The command that makes an experiment's records; ``flags`` as `scale_of` and the like give them."""
     name = experiment.name if experiment.name in experiment_names() else f"{experiment.name}.yaml"
-    return f"autovul reproduce {name}{scale} --seeds 3"
+    return f"autovul reproduce {name}{flags} --seeds 3"
 
 
 def notices(finding: Finding) -> str:

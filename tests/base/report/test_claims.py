@@ -432,3 +432,21 @@ def test_a_claim_of_ones_own_is_not_said_to_be_the_papers():
     assert found.verdict is not None
     for text in (report.text(), report.markdown(), report.html()):
         assert "The claim: mine are easier" in text and "paper says" not in text
+
+
+def test_the_command_lets_networks_of_ones_own_take_part(tmp_path):
+    def told(networks, first, *results):
+        (tmp_path / "mine.yaml").write_text(
+            f"title: Mine\ncommand: adv_attack\nnetworks: {networks}\nclaims:\n"
+            f"  mine: {{says: x, metric: success_rate, first: {first}, second: [manual], expected: 1, tolerance: 1}}\n"
+        )
+        experiments = load_experiments([str(tmp_path / "mine.yaml")])
+        return claim_words.run_this(finding(build(list(results), experiments=experiments), "mine"))
+
+    manual = make("vgg13_bn_comp", "manual")
+    code = make("my_nets.build", "yours").replace(options={**manual.options, "model": "my_nets:build"})
+    file = make("cells", "yours").replace(options={**manual.options, "model": "darts", "genotype": "my cells.yaml"})
+    assert "mine.yaml --models manual,my_nets:build --seeds 3" in told("[manual]", "[yours]", manual, code)
+    assert "--models 'manual,my cells.yaml' --seeds 3" in told("[manual]", "[cells]", manual, file)
+    assert "--models" not in told("[manual, 'my_nets:build']", "[yours]", manual, code)
+    assert "--models" not in told("[manual, nas]", "[nas]", manual, make("darts"), code)
