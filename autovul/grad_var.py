@@ -14,7 +14,7 @@ from autovul.vision.tools.gradient_measurement import over_seeds
 def main(argv: Sequence[str] | None = None) -> int:
     """Build the network for each seed, measure it, and write its result."""
     settings = commands.read("grad_var", argv)
-    recording.require_places(settings)
+    recording.require_feasible(settings)
     device = settings.environment.apply()
     dataset = datasets.from_options(settings.data)
     results = []

@@ -13,7 +13,7 @@ from autovul.vision import commands, datasets, models, recording
 def main(argv: Sequence[str] | None = None) -> int:
     """Build the networks, evaluate the grid for each, draw them side by side, and write the results."""
     settings = commands.read("loss_contour", argv)
-    recording.require_places(settings)
+    recording.require_feasible(settings)
     environment, tool = settings.environment, settings.tool
     device = environment.apply()
     dataset = datasets.from_options(settings.data)

@@ -13,7 +13,7 @@ from autovul.vision import commands, datasets, models, recording, training
 def main(argv: Sequence[str] | None = None) -> int:
     """Train, save the weights, and write the result; of several processes that torchrun started, the first does."""
     settings = commands.read("train", argv)
-    recording.require_places(settings)
+    recording.require_feasible(settings)
     with distributed.joined(settings.environment.device) as team:
         device = settings.environment.apply()
         dataset = datasets.from_options(settings.data)

@@ -12,7 +12,7 @@ from autovul.vision import commands, datasets, models, recording, validation
 def main(argv: Sequence[str] | None = None) -> int:
     """Load the weights, measure, and write the result."""
     settings = commands.read("validate", argv)
-    recording.require_places(settings)
+    recording.require_feasible(settings)
     device = settings.environment.apply()
     dataset = datasets.from_options(settings.data)
     model = models.from_options(settings.model, dataset).to(device)

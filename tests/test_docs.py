@@ -10,6 +10,7 @@ import torch
 
 from autovul.base.experiments import load_scale
 from autovul.vision import attacks, commands, datasets, models
+from autovul.vision.datasets import ImageDataset, ImageSplit
 from autovul.vision.models.registry import networks
 
 ROOT = Path(__file__).parents[1]
@@ -58,9 +59,21 @@ def extending(monkeypatch):
         monkeypatch.setattr(table, "_entries", dict(table._entries))
     names = {"torch": torch, "nn": nn, "option": option, "registry": registry, "EvasionAttack": EvasionAttack,
              "Perturbation": Perturbation, "Parts": Parts, "register": register}  # fmt: skip
+    for code in in_extending():
+        if "import timm" not in code:
+            exec("from typing import ClassVar\n" + code, names)
+
+
+def in_extending():
     text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
-    for code in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
-        exec("from typing import ClassVar\n" + code, names)
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_the_example_with_timm_works(tmp_path, monkeypatch):
+    pytest.importorskip("timm")
+    (tmp_path / "my_timm.py").write_text(next(code for code in in_extending() if "import timm" in code))
+    monkeypatch.chdir(tmp_path)
+    assert models.create("my_timm:vit", num_classes=7)(torch.rand(2, 3, 32, 32)).shape == (2, 7)
 
 
 def test_the_examples_of_extending_work(extending):
@@ -72,6 +85,20 @@ def test_the_examples_of_extending_work(extending):
     noisy, iterations = noise.perturb(model, images, torch.zeros(4, dtype=torch.int64))
     assert 0.05 < (noisy - images).abs().max() <= 0.1 + 1e-6
     assert iterations.tolist() == [-1] * 4
+    # It asks for no logits itself, and is judged all the same: where the target is the top class and its confidence
+    # above the threshold.
+    top = model(images).argmax(1)
+    sure = attacks.create("noise", size=0.0, iteration=3, stop_threshold=0.0, require_class=True)
+    assert sure.perturb(model, images, top)[1].tolist() == [3] * 4
+    assert sure.perturb(model, images, (top + 1) % 10)[1].tolist() == [-1] * 4
+    split = ImageSplit(torch.randint(256, (40, 3, 32, 32), dtype=torch.uint8), torch.zeros(40, dtype=torch.int64))
+    torch.manual_seed(0)
+    linear = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 10))
+    split = ImageSplit(split.images, linear(split.pixels()).argmax(1))
+    dataset = ImageDataset.of("mine", split, split, [*"0123456789"])
+    metrics = attacks.create("noise", size=1.0, target_idx=0, stop_threshold=1.0).run(linear, dataset).metrics
+    assert metrics["success_rate"].value == metrics["misclassification_rate"].value > 0
+    assert metrics["mean_iterations"].value < 14
 
 
 def test_the_configuration_pages_example_means_what_it_says(tmp_path, monkeypatch):
@@ -87,3 +114,18 @@ def test_the_configuration_pages_example_means_what_it_says(tmp_path, monkeypatc
     attack = commands.read("adv_attack", [])
     assert (attack.algorithm.pgd_eps, attack.algorithm.iteration) == (4 / 255, 20)
     assert commands.read("adv_attack", ["-d", "cifar10"]).algorithm.iteration == 7
+
+
+def test_the_data_pages_way_from_a_torch_dataset_works():
+    from PIL import Image
+
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(import torch\n.*?)```", text, flags=re.DOTALL)
+    tensors = [(torch.full((3, 4, 4), 40 * number, dtype=torch.uint8), number % 2) for number in range(4)]
+    pictures = [(Image.new("RGB", (4, 4), (10, 20, 30)), 1)]
+    names = {"train_set": tensors, "valid_set": pictures}
+    exec(code, names)
+    pets = names["pets"]
+    assert pets.class_names == ["cat", "dog"] and pets.train.labels.tolist() == [0, 1, 0, 1]
+    assert pets.valid.images[0, :, 0, 0].tolist() == [10, 20, 30]
+    assert pets.mean == pytest.approx((60 / 255,) * 3) and pets.std == pytest.approx((2000**0.5 / 255,) * 3)

@@ -28,11 +28,20 @@ class Registry(Generic[T]):
         self._aliases: dict[str, str] = {}
 
     def register(self, name: str, *aliases: str) -> Callable[[T], T]:
-        """A decorator that makes its class or builder known as ``name`` (the canonical one) and ``aliases``."""
+        """A decorator that makes its class or builder known as ``name`` (the canonical one) and ``aliases``.
+
+        What is defined again in place of itself, as a notebook's cell does that runs twice, is replaced.
+
+        Raises:
+            ValueError: A name is another entry's, or the entry has an attribute ``name`` that is not this one.
+        """
 
         def add(entry: T) -> T:
+            if (own := getattr(entry, "name", name)) != name:
+                raise ValueError(f"{self.kind} {name!r} calls itself {own!r}: its attribute name must be {name!r}")
             for known in (name, *aliases):
-                if known in self._entries or known in self._aliases:
+                there = self._entries.get(self._aliases.get(known, known))
+                if there is not None and _place(there) != _place(entry):
                     raise ValueError(f"{self.kind} {known!r} is registered twice")
             self._entries[name] = entry
             self._aliases.update(dict.fromkeys(aliases, name))
@@ -67,3 +76,10 @@ class Registry(Generic[T]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries or name in self._aliases
+
+
+def _place(entry: object) -> tuple[object, ...]:
+    """Where a class, or the function that builds, is defined; what has no name of its own stands for itself alone."""
+    entry = getattr(entry, "build", entry)
+    name = getattr(entry, "__qualname__", None)
+    return (id(entry),) if name is None else (getattr(entry, "__module__", None), name)

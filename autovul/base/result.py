@@ -10,7 +10,7 @@ import numbers
 import operator
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -117,6 +117,9 @@ class Result:
         if self.status not in get_args(Status):
             raise ValueError(f"status must be one of {', '.join(get_args(Status))}, got {self.status!r}")
         object.__setattr__(self, "seed", operator.index(self.seed))
+        for name, metric in self.metrics.items():
+            if not isinstance(metric, Metric):
+                raise TypeError(f"metric {name} must be a Metric, got {metric!r}")
 
     def replace(self, **changes: Any) -> Result:
         """A copy with some fields changed."""
@@ -232,14 +235,14 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def read_results(paths: list[Path]) -> tuple[list[Result], list[tuple[Path, str]]]:
+def read_results(paths: Sequence[str | Path]) -> tuple[list[Result], list[tuple[Path, str]]]:
     """Read every record in files and folders.
 
     Returns:
         The valid records of the versions that this program makes, and for each other file its path and the reason.
     """
     results, refused = [], []
-    for path in _json_files(paths):
+    for path in _json_files(map(Path, paths)):
         try:
             result = Result.from_json(path.read_text(encoding="utf-8"))
             _require_version(result)
@@ -261,7 +264,7 @@ def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _json_files(paths: list[Path]) -> Iterator[Path]:
+def _json_files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
             yield from sorted(p for p in path.rglob("*.json") if not _is_hidden(p.relative_to(path)))

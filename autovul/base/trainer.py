@@ -101,6 +101,12 @@ class Trainer:
             Interrupted: SIGINT or SIGTERM came; the state is saved at the current step.
             UserError: Out of memory, a full disk, or a state that is damaged or belongs to other options.
         """
+        for name, batches in (("train", train), ("valid", valid)):
+            if batches is not None and not isinstance(batches, Batches):
+                raise TypeError(
+                    f"{name} must give batches by number (see Batches), as ImageDataset.{name}_batches gives them; "
+                    f"got {type(batches).__name__}"
+                )
         if train.num_samples < 1:
             raise ValueError("train has no samples")
         team = distributed.current()

@@ -10,7 +10,7 @@ from autovul.vision import commands, datasets, models, recording
 def run(name: str, argv: Sequence[str] | None) -> int:
     """Build or load the network, attack it, and write the result."""
     settings = commands.read(name, argv)
-    recording.require_places(settings)
+    recording.require_feasible(settings)
     device = settings.environment.apply()
     dataset = datasets.from_options(settings.data)
     model = models.from_options(settings.model, dataset).to(device)

@@ -16,19 +16,23 @@ from autovul.base.cli import Settings
 from autovul.base.errors import UserError
 from autovul.base.result import Result, read_results, version_of
 from autovul.base.summary import summary
+from autovul.vision import models
 from autovul.vision.attacks.base import Setup, describe
+from autovul.vision.attacks.record import weights_sha256
 from autovul.vision.datasets import AttackedDataOptions, ImageDataset, TrainingDataOptions, ValidatedDataOptions
 from autovul.vision.doubts import doubts
 from autovul.vision.models.facts import facts, made_of
 from autovul.vision.models.own import OwnModel
 
 
-def require_places(settings: Settings) -> None:
-    """Make sure, before any work is done, that what it gives can be written.
+def require_feasible(settings: Settings) -> None:
+    """Make sure, before any work is done, that there is such a network and that what is found can be written.
 
     Raises:
+        UsageError: There is no such network.
         UserError: A folder of the options cannot be made or written to.
     """
+    models.require_known(settings.model)
     places = {"result_dir": settings.environment.result_dir}
     if "output" in settings.groups:
         places["attack_dir"] = settings.output.attack_dir
@@ -81,6 +85,7 @@ def setup(settings: Settings, dataset: ImageDataset, model: nn.Module) -> Setup:
         seed=settings.environment.seed,
         progress=settings.environment.tqdm,
         folder=Path(settings.output.attack_dir, place),
+        options_recorded=True,
         **found,
     )
 
@@ -97,7 +102,7 @@ def complete(
     return result.replace(
         options={**settings.effective(), **result.options},
         data_sha256=dataset.sha256,
-        weights_sha256=digest(model.state_dict()),
+        weights_sha256=result.weights_sha256 or weights_sha256(model),
         facts={**asdict(facts(model, dataset.data_shape)), **made_of(model)},
         environment={**environ.describe(device), **result.environment, **({"doubts": found} if found else {})},
         version=version_of(result.experiment),

@@ -9,7 +9,8 @@ from autovul.base.errors import UserError
 from autovul.base.result import Metric, Result
 from autovul.base.trainer import evaluate
 from autovul.base.training.history import Evaluation
-from autovul.vision.attacks.base import describe, device_of, quick, require_fitting
+from autovul.vision.attacks.base import device_of, quick, require_fitting
+from autovul.vision.attacks.record import identify
 from autovul.vision.datasets import ImageDataset
 
 
@@ -27,12 +28,11 @@ def validate(model: nn.Module, dataset: ImageDataset, *, seed: int = 1228, batch
         raise UserError("the model's logits are not finite: the network has diverged")
     return Result(
         experiment="validate",
-        dataset=dataset.name,
         seed=seed,
         metrics=evaluation_metrics(found),
         seconds=cost.seconds,
         peak_memory=cost.peak_memory,
-        **describe(model),
+        **identify(model, dataset),
     )
 
 

@@ -39,3 +39,30 @@ def test_a_name_is_registered_once(animals, taken):
         animals.register(taken)(lambda: None)
     with pytest.raises(ValueError, match="twice"):
         animals.register("cow", taken)(lambda: None)
+
+
+def test_what_is_defined_again_takes_its_own_place():
+    """As a notebook's cell that runs twice does."""
+    registry = Registry("animal")
+    for sound in ("moo", "MOO"):
+        namespace = {"registry": registry}
+        code = f"@registry.register('cow', 'ox')\ndef cow():\n    return '{sound}'"
+        exec(code, namespace)
+    assert registry.create("ox") == "MOO" and registry.list() == ["cow"]
+    with pytest.raises(ValueError, match="'ox' is registered twice"):
+        exec("@registry.register('ox')\ndef ox(): pass", {"registry": registry})
+
+
+def test_a_class_that_calls_itself_otherwise_is_refused():
+    """A subclass that inherits its parent's name would write over its parent's records."""
+
+    class Cat:
+        name = "cat"
+
+    class Lion(Cat):
+        pass
+
+    registry = Registry("animal")
+    registry.register("cat")(Cat)
+    with pytest.raises(ValueError, match="animal 'lion' calls itself 'cat': its attribute name must be 'lion'"):
+        registry.register("lion")(Lion)

@@ -122,12 +122,17 @@ def test_file_name_is_a_file_name(result):
     assert ":" not in name
 
 
+def test_a_metric_that_could_not_be_read_back_is_refused(result):
+    with pytest.raises(TypeError, match="metric accuracy must be a Metric, got 97.5"):
+        result.replace(metrics={"accuracy": 97.5})
+
+
 def test_write_and_read(result, tmp_path):
     path = result.write(tmp_path)
     assert path.parent == tmp_path / "train"
     (tmp_path / "train" / "broken.json").write_text(result.to_json()[:50])
     (tmp_path / "train" / ".hidden.json").write_text("{")
-    results, refused = read_results([tmp_path])
+    results, refused = read_results([str(tmp_path)])
     assert results == [result]
     assert [(path.name, reason.split("(")[0].strip()) for path, reason in refused] == [
         ("broken.json", "not valid JSON")

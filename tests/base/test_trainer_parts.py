@@ -396,3 +396,11 @@ def test_the_speed_is_that_of_training_alone(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_clock() -> None:
     assert [clock(0), clock(59.6), clock(3723)] == ["0:00:00", "0:01:00", "1:02:03"]
+
+
+def test_batches_that_are_none_are_refused() -> None:
+    points = [*Points(4).epoch(0)]
+    with pytest.raises(TypeError, match=r"train must give batches by number .*train_batches gives them; got list"):
+        quiet_trainer(OPTIONS).fit(tiny_net(), points)
+    with pytest.raises(TypeError, match=r"valid must .*valid_batches gives them; got list"):
+        quiet_trainer(OPTIONS).fit(tiny_net(), Points(4), points)

@@ -138,6 +138,13 @@ def test_data_that_is_not_there(workspace, capsys):
     check(capsys, "validate -d folder", 1, ["folder"])
 
 
+def test_a_network_that_does_not_exist_is_told_before_data_are_looked_for(workspace, capsys):
+    for command in ("train", "validate", "adv_attack", "grad_var", "loss_contour"):
+        check(capsys, f"{command} -m resnet18", 2, ["resnet18", "resnet18_comp"])
+    check(capsys, "train -m nothing_there:build", 2, ["nothing_there"])
+    check(capsys, "train -m darts --genotype nothing.yaml", 2, ["nothing.yaml"])
+
+
 def test_data_that_is_damaged(workspace, capsys):
     folder = workspace / "data" / "data" / "image" / "mine"
     folder.mkdir(parents=True)

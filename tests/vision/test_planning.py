@@ -377,3 +377,15 @@ def test_a_file_may_describe_several_kinds_of_networks(workspace, network, taken
         assert settings.values[name] == getattr(settings.model, name)
         assert settings.sources[name].startswith("mine.yaml" if name in taken else "default (that of mine.yaml")
     assert commands.read("train", ["--config", "mine.yaml", "--width", "0.25", "-m", "drnas"]).model.width == 0.25
+
+
+def test_a_fraction_of_a_grid_makes_one_folder(tmp_path):
+    path = tmp_path / "balls.yaml"
+    path.write_text(
+        "title: Balls\ncommand: adv_attack\nnetworks: [darts]\nafter: [table1]\ngrid: {pgd_eps: [4/255, 8/255]}\n"
+    )
+    runs = Planner(load_experiments([str(path)]), Planning()).plan(
+        Wish(("balls",), load_scale("fast"), seeds=1, networks=("darts",))
+    )
+    folders = [run.subject.options["attack_dir"] for run in runs if run.subject.experiment == "adv_attack"]
+    assert [Path(folder).name for folder in folders] == ["pgd_eps_4-255", "pgd_eps_8-255"]

@@ -130,3 +130,29 @@ def test_a_model_is_not_asked_with_a_single_image() -> None:
 
     for work in (validate, ContourMeasurement(points=3).measure, GradientMeasurement(per_sample="layers").run):
         work(Squeezing(), make_dataset())
+
+
+class InPlace(nn.Module):
+    """Normalises the very tensor that it is given."""
+
+    def __init__(self, through_data: bool) -> None:
+        super().__init__()
+        self.network, self.through_data = network(CLASSES), through_data
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        target = x.data if self.through_data else x  # which tells autograd nothing
+        target -= 0.5
+        return self.network(x)
+
+
+@EVERYTHING
+@pytest.mark.parametrize("through_data", [False, True])
+def test_a_model_that_changes_its_input(work: Work, through_data: bool) -> None:
+    with pytest.raises(UserError, match="the model changes its input in place"):
+        work(InPlace(through_data), make_dataset())
+
+
+@EVERYTHING
+def test_a_model_of_another_type_than_the_images(work: Work) -> None:
+    with pytest.raises(UserError, match=r"the model does not take images, torch.float32 of shape \(\d+, 3, 8, 8\): "):
+        work(network(CLASSES).double(), make_dataset())

@@ -214,6 +214,12 @@ def notes(section: Section) -> list[str]:
         found.append(
             f"Seeds of {who} share weights: intervals over them hold the attack's chance, and training's not fully."
         )
+    arithmetic: dict[str, list[str]] = {}
+    for network in section.networks:
+        for precision in sorted({str(run.result.environment.get("precision", "")) for run in network.runs} - {""}):
+            arithmetic.setdefault(precision, []).append(network.label)
+    if len(arithmetic) > 1:
+        found.append(f"Trainings of these runs were computed in different arithmetic: {_holders(arithmetic)}.")
     versions = {str(result.environment.get("code_version")) for result in section.results} - {"None"}
     if len(versions) > 1:
         found.append(f"These runs were made by {len(versions)} versions of the code.")

@@ -124,7 +124,7 @@ class Planner:
 
         Cells of a grid do; and all seeds, where they measure the same given weights.
         """
-        parts = [f"{key}_{value}" for key, value in cell.items()]
+        parts = [f"{key}_{value}".replace("/", "-") for key, value in cell.items()]
         if subject.seed != FIRST_SEED and not suffix:
             parts.append(f"s{subject.seed}")
         folder = subject.options.get("attack_dir")

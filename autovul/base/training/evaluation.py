@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from autovul.base.training.history import Evaluation
 from autovul.base.training.precision import resolve_precision
 
 
+@runtime_checkable
 class Batches(Protocol):
     """A data set in batches, whose content depends only on its seed, the epoch and the batch's place.
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import operator
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from autovul.base.errors import UserError
+from autovul.base.memory import is_out_of_memory
 from autovul.base.options import Options
 from autovul.base.registry import Registry
 from autovul.base.training.options import TrainingOptions
 from autovul.base.training.precision import gains_by_channels_last
-from autovul.vision.models.base import ComposedModel
+from autovul.vision.models.base import ComposedModel, structure
 
 if TYPE_CHECKING:
     from autovul.base.result import Result
@@ -43,6 +46,10 @@ class Setup:
         progress: Whether progress is shown on stderr.
         folder: Where pictures, triggers and models go, a path or text; None: nowhere.
         log_folder: Where the logs of trainings go; None: nowhere.
+        options_recorded: Whether whoever writes the record adds the options of training and data, as the commands do.
+
+    Raises:
+        TypeError, ValueError: A value is of another type, or a batch is empty.
     """
 
     seed: int = 1228
@@ -54,9 +61,15 @@ class Setup:
     progress: bool = False
     folder: Path | None = None
     log_folder: Path | None = None
+    options_recorded: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", operator.index(self.seed))
+        if self.training is not None and not isinstance(self.training, TrainingOptions):
+            raise TypeError(f"training must be TrainingOptions(…) or None, got {_kind(self.training)}")
+        for name in ("attack_batch", "batch_size", "valid_batch"):
+            if operator.index(getattr(self, name)) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("folder", "log_folder"):
             if (given := getattr(self, name)) is not None:
                 object.__setattr__(self, name, Path(given))
@@ -81,16 +94,20 @@ class Attack(Options):
 
     @abstractmethod
     def run(self, model: nn.Module, dataset: ImageDataset, setup: Setup = Setup()) -> Result:
-        """Attack ``model`` as the protocol says and measure the outcome on ``dataset``.
-
-        The record holds the attack's own options. Whoever writes it adds what else the figures depend on, as the
-        commands do: `Result.file_name` tells runs apart by ``options``.
-        """
+        """Attack ``model`` as the protocol says and measure the outcome on ``dataset``; `record` makes the record."""
 
 
 def describe(model: nn.Module) -> dict[str, Any]:
-    """Name and group of a model for a result record; any module will do."""
-    return {"model": getattr(model, "name", type(model).__name__), "group": getattr(model, "group", "yours")}
+    """Name and group of a model for a result record; any module will do.
+
+    One without a ``name`` is called by its class and a digest of its structure (kinds of submodules, shapes of
+    tensors), so that records of two networks are not taken for those of one.
+    """
+    name = getattr(model, "name", None)
+    if not isinstance(name, str):
+        digest = hashlib.sha256(repr(structure(model)).encode()).hexdigest()
+        name = f"{type(model).__name__}-{digest[:6]}"
+    return {"model": name, "group": getattr(model, "group", "yours")}
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -104,9 +121,9 @@ def device_of(model: nn.Module) -> torch.device:
 def untouched(model: nn.Module) -> Iterator[nn.Module]:
     """The model in eval mode with no parameter asking for gradients; afterwards everything is as it was.
 
-    Inside, gradients are recorded, whatever the mode outside. Restored are each module's mode, each parameter's
-    ``requires_grad``, every buffer with its content, and torch's random state (a model may draw at inference).
-    ``.grad`` is never written, because inside nothing asks for it.
+    Inside, gradients are recorded, whatever the mode outside (``inference_mode`` too). Restored are each module's mode,
+    each parameter's ``requires_grad``, every buffer with its content, and torch's random state (a model may draw at
+    inference). ``.grad`` is never written, because inside nothing asks for it.
     """
     modes = [(module, module.training) for module in model.modules()]
     wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
@@ -119,7 +136,8 @@ def untouched(model: nn.Module) -> Iterator[nn.Module]:
     ]
     device = device_of(model)
     try:
-        with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
+        drawn = torch.random.fork_rng([device] if device.type == "cuda" else [])
+        with drawn, torch.inference_mode(False), torch.enable_grad():
             model.eval()
             for parameter, _ in wanted:
                 parameter.requires_grad_(False)
@@ -138,12 +156,21 @@ def quick(model: nn.Module) -> nn.Module:
     """What to take for many passes through a model: itself or, on a CPU, a faster copy of a network of the project.
 
     The copy's convolutions are stored channels last, where `gains_by_channels_last` says so. What it computes differs
-    by rounding.
+    by rounding. A model with an object for a hook is taken itself: the copy would tell a copy of that object. Functions
+    are the same in both.
     """
     device = device_of(model)
-    if isinstance(model, ComposedModel) and device.type == "cpu" and gains_by_channels_last(model, device):
+    if not isinstance(model, ComposedModel) or device.type != "cpu" or _has_listeners(model):
+        return model
+    if gains_by_channels_last(model, device):
         return copy.deepcopy(model).to(memory_format=torch.channels_last)
     return model
+
+
+def _has_listeners(model: nn.Module) -> bool:
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    hooks = (hook for module in model.modules() for kind in kinds for hook in getattr(module, kind).values())
+    return any(not isinstance(hook, FunctionType) for hook in hooks)
 
 
 def require_images(images: Tensor) -> Tensor:
@@ -183,6 +210,30 @@ def require_logits(output: Any) -> Tensor:
     return output
 
 
+def ask(model: nn.Module, images: Tensor) -> Tensor:
+    """A model's logits for the first images that it is asked about, with the mistakes of foreign models told.
+
+    Args:
+        model: As it was handed over.
+        images: (N, C, H, W) on its device.
+
+    Raises:
+        UserError: It takes no such images, gives no logits, or changes its input in place, so that whatever goes on
+            with the images would go on with others.
+    """
+    given = images.clone()
+    try:
+        logits = require_logits(model(given))
+    except (RuntimeError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        message = " ".join(str(error).split())
+        raise UserError(f"the model does not take images, {_kind(images)}: {message[:300]}") from error
+    if not torch.equal(given, images):
+        raise UserError("the model changes its input in place (as x -= mean does): let it compute x = x - mean")
+    return logits
+
+
 def require_differentiable(value: Tensor, advice: str = "this attack makes its trigger by gradients") -> Tensor:
     """Check that autograd leads from a value back to the image.
 
@@ -219,10 +270,10 @@ def require_fitting(model: nn.Module, dataset: ImageDataset) -> None:
     that ends the process.
 
     Raises:
-        UserError: It has fewer.
+        UserError: It has fewer, or `ask` finds a mistake.
     """
     with untouched(model), torch.no_grad():
-        require_all_classes(require_logits(model(dataset.valid.pixels(slice(0, 2)).to(device_of(model)))), dataset)
+        require_all_classes(ask(model, dataset.valid.pixels(slice(0, 2)).to(device_of(model))), dataset)
 
 
 def _kind(value: object) -> str:

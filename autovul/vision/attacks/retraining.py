@@ -17,6 +17,7 @@ from autovul.base.trainer import Trainer
 from autovul.base.training.evaluation import Batches, Step, evaluate
 from autovul.base.training.history import History
 from autovul.base.training.options import TrainingOptions
+from autovul.base.training.precision import resolve_precision
 from autovul.vision.attacks.base import Attack, Setup, device_of, quick
 from autovul.vision.datasets import Augmentation, ImageDataset
 
@@ -38,6 +39,19 @@ def augmentation(attack: Attack, setup: Setup, dataset: ImageDataset) -> Augment
         auto_augment=attack.recipe.get("auto_augment", False),
         cutout_length=length if attack.recipe.get("cutout") else None,
     )
+
+
+def made_with(attack: Attack, setup: Setup, dataset: ImageDataset) -> dict[str, Any]:
+    """What a training depends on besides the attack's own options, by the names of the commands' flags."""
+    training, varied = training_options(attack, setup), augmentation(attack, setup, dataset)
+    return {
+        **training.recipe(),
+        "precision": training.wanted_precision,
+        "batch_size": setup.batch_size,
+        "auto_augment": varied.auto_augment,
+        "cutout": varied.cutout_length is not None,
+        "cutout_length": varied.cutout_length,
+    }
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,10 @@ class Retraining:
     def augmentation(self) -> Augmentation:
         """How training images are varied."""
         return augmentation(self.attack, self.setup, self.dataset)
+
+    def precision(self, model: nn.Module) -> str:
+        """The arithmetic in which a model is trained where it lies."""
+        return resolve_precision(self.options.wanted_precision, device_of(model)).effective
 
     def fit(
         self,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from autovul.base.memory import give_back_reserve, halved
 from autovul.base.metrics import require_finite
-from autovul.vision.attacks.base import device_of, quick, require_logits, untouched
+from autovul.vision.attacks.base import ask, device_of, quick, require_logits, untouched
 
 # On a CPU larger batches leave the caches: of 96 darts takes 1.26 times as long, resnet18_comp 1.03 times. On other
 # devices a batch is as large as pays, and halved where their memory does not hold it.
@@ -33,6 +33,7 @@ class Victim:
         self.device = device_of(model)
         self.batch = batch or (CPU_BATCH if self.device.type == "cpu" else DEVICE_BATCH)
         self.forward = 0
+        self._asked = False
         convolution = next((p for p in model.parameters() if p.ndim == 4), None)
         self._channels_last = convolution is not None and _is_channels_last(convolution)
 
@@ -66,7 +67,9 @@ class Victim:
         if self._channels_last:
             images = images.to(memory_format=torch.channels_last)
         try:
-            return require_logits(self.model(images)).float()
+            logits = require_logits(self.model(images)) if self._asked else ask(self.model, images)
+            self._asked = True
+            return logits.float()
         except (RuntimeError, MemoryError) as error:
             self.batch = halved(len(images), error, self.device)
         give_back_reserve(self.device)

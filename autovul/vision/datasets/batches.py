@@ -49,7 +49,8 @@ class ImageBatches:
         resident: Whether the images lie on ``device``; by the rule above if None.
 
     Raises:
-        ValueError: ``batch_size`` is below 1, lengths differ, or there is an augmentation and no seed.
+        ValueError: ``batch_size`` is below 1, images are not uint8 (N, C, H, W), lengths differ, a label is below 0,
+            or there is an augmentation and no seed.
     """
 
     def __init__(
@@ -65,8 +66,12 @@ class ImageBatches:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if images.dtype != torch.uint8 or images.ndim != 4:
+            raise ValueError(f"images must be uint8 (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
         if len(images) != len(targets):
             raise ValueError(f"there are {len(images)} images and {len(targets)} targets")
+        if targets.dtype == torch.int64 and len(targets) and int(targets.min()) < 0:
+            raise ValueError(f"labels must be class indices of at least 0, got {int(targets.min())}")
         if augment is not None and seed is None:
             raise ValueError("augment needs a seed")
         self.batch_size = batch_size

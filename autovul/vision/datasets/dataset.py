@@ -12,6 +12,7 @@ import torch
 from autovul.base.options import OptionError
 from autovul.vision.datasets.augment import Augmentation
 from autovul.vision.datasets.batches import ImageBatches, to_pixels
+from autovul.vision.datasets.facts import measured, numbered
 from autovul.vision.datasets.options import TrainingDataOptions
 from autovul.vision.datasets.splits import SPLIT_SEED, seeded_fraction, subset_classes
 
@@ -75,7 +76,7 @@ class ImageDataset:
         flip: Whether a mirrored image still shows its class.
 
     Raises:
-        ValueError: The splits' shapes differ, or a label has no class name.
+        ValueError: The splits' shapes differ, a label has no class name, or mean and std are not those of pixels.
     """
 
     name: str
@@ -90,9 +91,40 @@ class ImageDataset:
         if self.train.images.shape[1:] != self.valid.images.shape[1:]:
             shapes = [tuple(split.images.shape[1:]) for split in (self.train, self.valid)]
             raise ValueError(f"{self.name}: training images are {shapes[0]}, validation images {shapes[1]}")
+        channels = self.data_shape[0]
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != channels or not all(0 <= value <= 1 for value in values):
+                raise ValueError(
+                    f"{self.name}: {name} must be {channels} numbers from 0 to 1, of pixels from 0 to 1; got {values}"
+                )
         for split in (self.train, self.valid):
             if len(split) and not 0 <= int(split.labels.min()) <= int(split.labels.max()) < self.num_classes:
                 raise ValueError(f"{self.name}: labels must be in 0 … {self.num_classes - 1}")
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        train: ImageSplit,
+        valid: ImageSplit,
+        class_names: Sequence[str] | None = None,
+        *,
+        flip: bool = True,
+    ) -> ImageDataset:
+        """A data set of one's own splits, with the mean and standard deviation of its training images.
+
+        Args:
+            name: What records and folders call it.
+            train, valid: The splits.
+            class_names: One name a class; none: the numbers 0 … up to the largest label.
+            flip: Whether a mirrored image still shows its class.
+
+        Raises:
+            ValueError: As for the class.
+            DamagedData: A channel of the training images is the same everywhere.
+        """
+        names = numbered(int(train.labels.max()) + 1) if class_names is None else [*class_names]
+        return cls(name, names, train, valid, *measured(train.images, name), flip)
 
     @property
     def num_classes(self) -> int:

@@ -14,6 +14,12 @@ from autovul.vision.models.registry import DataShape, Network, Parts
 from autovul.vision.models.weights import fitting
 
 
+def structure(model: nn.Module) -> list[tuple[str, str]]:
+    """Each submodule's kind, and each tensor's shape, by name; equal for two models that differ in weights only."""
+    kinds = [(name, f"{type(module).__module__}.{type(module).__qualname__}") for name, module in model.named_modules()]
+    return [*kinds, *((name, str(tuple(tensor.shape))) for name, tensor in model.state_dict().items())]
+
+
 class ImageModel(nn.Module):
     """A classifier that takes pixels in [0, 1] and gives logits.
 
@@ -43,11 +49,19 @@ class ImageModel(nn.Module):
         """The same network built anew, in eval mode on the CPU, with weights drawn from torch's global generator.
 
         Raises:
-            UsageError: The model was not made by `models.create`, which alone knows how to build it.
+            UsageError: The model was not made by `models.create`, which alone knows how to build it, or was rebuilt by
+                hand since.
         """
         if self.builder is None:
             raise UsageError(f"{self.name} cannot be built anew: it was not made by models.create")
-        return self.builder()
+        built = self.builder()
+        if changed := sorted({name for name, _ in {*structure(self)} ^ {*structure(built)}}):
+            raise UsageError(
+                f"{self.name} cannot be built anew: {', '.join(changed[:3]) or 'it'} changed since models.create made "
+                "it, and new weights would be those of the original. Put your network into a function, and create "
+                "that (package.module:build)"
+            )
+        return built
 
     def takes_channels_last(self) -> bool:
         """Whether the network computes the same with its convolutions stored channels last."""
@@ -138,6 +152,8 @@ class Normalize(nn.Module):
         return self
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if isinstance(x, torch.Tensor) and not x.is_floating_point():  # torch.fx puts a stand-in in its place
+            raise ValueError(f"images must be pixels from 0 to 1, got {x.dtype}: see ImageSplit.pixels")
         return (x - self.mean) / self.std
 
 

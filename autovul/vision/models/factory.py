@@ -17,7 +17,7 @@ from autovul.vision.models import bit, densenet, dla, resnet, vgg  # noqa: F401
 from autovul.vision.models.base import ComposedModel, ImageModel
 from autovul.vision.models.darts import FAMILY, from_file
 from autovul.vision.models.options import ModelOptions
-from autovul.vision.models.own import OwnModel, is_own
+from autovul.vision.models.own import OwnModel, find, is_own
 from autovul.vision.models.registry import DataShape, Network, networks, takers
 from autovul.vision.models.weights import find_pretrained
 
@@ -125,6 +125,18 @@ def relative(model: nn.Module, name: str, model_arch: str | None, dataset: DataF
     takes = frozenset() if is_own(name) else _network(chosen).takes
     shared = {key: value for key, value in given.items() if key in takes or key in ("norm_layer", "auxiliary_weight")}
     return create(name, model_arch, dataset=dataset, **shared)
+
+
+def require_known(options: ModelOptions) -> None:
+    """Make sure, without building it, that there is such a network.
+
+    Raises:
+        UsageError: There is none, or its file of cells or its module cannot be read.
+    """
+    if is_own(options.model):
+        find(options.model)
+    else:
+        _network(options)
 
 
 def from_options(options: ModelOptions, dataset: DataFacts) -> ImageModel:

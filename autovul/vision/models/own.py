@@ -215,12 +215,15 @@ def _check_logits(network: nn.Module, spec: str, num_classes: int, data_shape: D
             with torch.no_grad():
                 network.eval()(images)
         with probing(network), torch.no_grad():
-            logits = network(images)
+            given = images.clone()
+            logits = network(given)
     except Exception as error:
         raise UsageError(f"{spec}: fails on images of shape {tuple(images.shape)} ({_one_line(error)})") from error
     if not isinstance(logits, torch.Tensor) or logits.shape != (2, num_classes):
         found = f"shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise UsageError(f"{spec}: must give logits of shape (2, {num_classes}) for 2 images, gave {found}")
+    if not torch.equal(given, images):
+        raise UsageError(f"{spec}: changes its input in place (as x -= mean does): let it compute x = x - mean")
 
 
 def _one_line(error: Exception) -> str:

@@ -14,7 +14,8 @@ from autovul.base.errors import UserError
 from autovul.base.options import Options, option
 from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result
-from autovul.vision.attacks.base import describe, device_of, require_fitting
+from autovul.vision.attacks.base import device_of, require_fitting
+from autovul.vision.attacks.record import identify
 from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
 from autovul.vision.models.options import ModelOptions
 from autovul.vision.tools.contour_pictures import draw_contours, draw_surfaces, save_contours
@@ -112,7 +113,6 @@ class ContourMeasurement(Options):
         points = contour.loss.numel() + (0.0 not in grid)
         result = Result(
             experiment="loss_contour",
-            dataset=dataset.name,
             seed=seed,
             # Which networks were drawn beside it says nothing of this one.
             options={**self.model_dump(), "compare": ()},
@@ -122,7 +122,7 @@ class ContourMeasurement(Options):
             counts={"images": count, "forward": count * points},
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,
-            **describe(model),
+            **identify(model, dataset),
         )
         return contour, result
 

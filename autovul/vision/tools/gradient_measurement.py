@@ -15,7 +15,8 @@ from autovul.base.errors import UsageError, UserError
 from autovul.base.options import Options, option
 from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result
-from autovul.vision.attacks.base import describe, device_of, require_fitting
+from autovul.vision.attacks.base import device_of, require_fitting
+from autovul.vision.attacks.record import identify
 from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
 from autovul.vision.models.base import ImageModel
 from autovul.vision.tools.gradient_variance import CHUNK, gradient_variance
@@ -143,7 +144,6 @@ class GradientMeasurement(Options):
             raise UserError(f"{dataset.name}: the gradients of all {count} images are the same")
         return Result(
             experiment="grad_var",
-            dataset=dataset.name,
             seed=seed,
             options={**self.model_dump(), "seed": seed, "seeds": 1},
             metrics={
@@ -160,7 +160,7 @@ class GradientMeasurement(Options):
             counts={"images": count, "forward": count, "backward": count},
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,
-            **describe(model),
+            **identify(model, dataset),
         )
 
     def _count(self, name: str, available: int, what: str) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from autovul.base.errors import UserError
 from autovul.base.memory import in_parts
 from autovul.base.metrics import NonFiniteOutput
-from autovul.vision.attacks.base import require_classes, require_images, require_logits, untouched
+from autovul.vision.attacks.base import ask, require_classes, require_images, untouched
 from autovul.vision.models.base import ComposedModel
 from autovul.vision.tools import per_sample
 from autovul.vision.tools.moments import Moments
@@ -112,7 +112,7 @@ def gradient_variance(
         images = images.contiguous(memory_format=torch.channels_last)  # the layers follow, and are faster so
     with untouched(model):
         with torch.no_grad():
-            classes = require_logits(model(images[:2])).shape[1]
+            classes = ask(model, images[:2]).shape[1]
         if int(labels.max()) >= classes:
             raise ValueError(f"labels must be from 0 to {classes - 1}, got {int(labels.max())}")
         chosen = per_sample.choose(model, images, labels, trusted=known) if method == "auto" else method

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from autovul.base.errors import UserError, nearest
 from autovul.base.memory import in_parts
 from autovul.base.metrics import NonFiniteOutput
-from autovul.vision.attacks.base import quick, require_classes, require_images, require_logits, untouched
+from autovul.vision.attacks.base import ask, quick, require_classes, require_images, require_logits, untouched
 
 Space = Literal["parameter", "input"]
 SPANS: dict[str, float] = {"parameter": 0.5, "input": 0.2}
@@ -148,6 +148,7 @@ def loss_contour(
     points = [(alpha, beta) for alpha in rows for beta in columns]
     moved = ""
     with untouched(quick(model)) as model, torch.no_grad():
+        ask(model, images[:2])
         if space == "parameter":
             moved = first_convolution(model) if parameter is None else parameter
             evaluate = _in_parameter_space(model, images, labels, moved, seed, batch_size)

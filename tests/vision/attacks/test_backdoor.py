@@ -127,9 +127,11 @@ def test_mistakes(dataset, trained, tmp_path):
         ({"target_class": 3}, "target_class must be from 0 to 2, got 3"),
         ({"mark_height": 9}, "a mark of 9 pixels does not fit onto an image of 8"),
         ({"train_mode": "dataset", "poison_percent": 0.001}, "0.001 of 120 training images rounds down to none"),
+        ({"poison_percent": 0.0013}, "0.0013 of the 720 images that the training sees is not one .*at least 0.0014"),
     ):
         with pytest.raises(OptionError, match=message):
             create("badnet", **options).run(trained, dataset, setup())
+    create("badnet", poison_percent=0.0014).run(trained, dataset, setup())
     for options in ({"poison_percent": 1.1}, {"mark_alpha": 1.1}, {"train_mode": "images"}):
         with pytest.raises(OptionError):
             create("badnet", **options)
@@ -214,4 +216,4 @@ def test_a_percentage_that_weighs_nothing_is_refused(dataset, trained):
     attack = attacks.create("latent_backdoor", train_mode="loss", poison_percent=0.3)
     with pytest.raises(OptionError, match="by mse_weight in train_mode loss: leave it out"):
         attack.run(trained, dataset, setup())
-    create("latent_backdoor", train_mode="loss", poison_percent=0.3, plain_poisoning=True)._check(dataset)
+    create("latent_backdoor", train_mode="loss", poison_percent=0.3, plain_poisoning=True)._check(dataset, setup())

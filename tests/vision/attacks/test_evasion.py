@@ -271,3 +271,66 @@ def test_a_model_that_is_not_differentiable_is_refused(dataset):
 
     with pytest.raises(UserError, match="not differentiable in the image: grad_method nes"):
         attacks.create("pgd").run(Detached(), dataset)
+
+
+def test_passes_are_all_that_went_through_the_network(dataset):
+    model, seen = Brightest(), []
+    model.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    result = attacks.create("pgd", iteration=3).run(model, dataset)
+    assert result.counts["forward"] == sum(seen)
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_a_model_with_an_object_for_a_hook_is_attacked_itself(listens):
+    """A copy of the model would tell a copy of the object, and the original would have heard nothing."""
+
+    class Ear:
+        heard = 0
+
+        def __call__(self, module, inputs, output):
+            self.heard += len(output)
+
+    torch.manual_seed(0)
+    model, ear = models.create("darts", layers=2, init_channels=4), Ear()
+    if listens:
+        model.register_forward_hook(ear)
+    images = ImageSplit(torch.randint(256, (20, 3, 32, 32), dtype=torch.uint8), torch.zeros(20, dtype=torch.int64))
+    split = ImageSplit(images.images, model(images.pixels()).argmax(1))
+    ear.heard = 0
+    dataset = ImageDataset("its own answers", [*"0123456789"], split, split, (0.5,) * 3, (0.25,) * 3)
+    result = attacks.create("pgd", iteration=1).run(model, dataset)
+    assert ear.heard == (result.counts["forward"] if listens else 0)
+
+
+def test_an_attack_that_leaves_the_pixels_range_is_told(dataset):
+    from autovul.vision.attacks.evasion.attack import EvasionAttack
+    from autovul.vision.attacks.evasion.perturbation import Perturbation
+
+    class Wild(EvasionAttack):
+        name = "wild"
+
+        def _perturb(self, model, images, target, generator):
+            outcome = Perturbation.begin(images, 1)
+            outcome.images = images * 300
+            return outcome
+
+    with pytest.raises(ValueError, match=r"wild made pixels outside of \[0, 1\]"):
+        Wild().run(Brightest(), dataset)
+
+
+def test_attacks_work_in_inference_mode(dataset):
+    attack = attacks.create("pgd", pgd_eps=0.1, pgd_alpha=0.02)
+    expected = attack.run(Brightest(), dataset).metrics
+    model, images = Brightest(), dataset.valid.pixels(slice(0, 4))
+    made, _ = attack.perturb(model, images, torch.tensor([0, 1, 2, 0]))
+    with torch.inference_mode():
+        assert attack.run(model, dataset).metrics == expected
+        again, _ = attack.perturb(model, dataset.valid.pixels(slice(0, 4)), torch.tensor([0, 1, 2, 0]))
+    assert torch.equal(again, made) and not torch.equal(made, images)
+
+
+def test_a_ball_larger_than_the_range_of_a_pixel_is_refused(dataset):
+    """On the command line 8 means 8/255; from Python it would let any image become any other."""
+    with pytest.raises(OptionError, match=r"pgd_eps must be at most 1, the range of a pixel \(8/255, not 8\); got 8"):
+        attacks.create("pgd", pgd_eps=8).run(Brightest(), dataset)
+    attacks.create("pgd", pgd_eps=8, norm="2", iteration=1).run(Brightest(), dataset)

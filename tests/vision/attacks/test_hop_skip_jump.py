@@ -191,13 +191,24 @@ def test_memory_that_does_not_suffice_halves_the_batch():
         victim.logits(images)
 
 
-def test_other_errors_of_a_network_pass_through():
+def test_the_first_error_of_a_network_is_told_and_later_ones_pass_through():
     class Defect(HalfSpace):
-        def forward(self, x):
-            raise RuntimeError("a defect")
+        broken = True
 
+        def forward(self, x):
+            if self.broken:
+                raise RuntimeError("a defect")
+            return super().forward(x)
+
+    victim = Victim(Defect())
+    with pytest.raises(UserError, match=r"does not take images, torch.float32 of shape \(2, .*: a defect") as told:
+        victim.logits(draw(2))
+    assert isinstance(told.value.__cause__, RuntimeError)
+    victim.model.broken = False
+    victim.logits(draw(2))
+    victim.model.broken = True
     with pytest.raises(RuntimeError, match="a defect"):
-        Victim(Defect()).logits(draw(2))
+        victim.logits(draw(2))
 
 
 @pytest.mark.parametrize("name", ["resnet18_comp", "darts", "bit_comp"])

@@ -318,3 +318,15 @@ def test_at_most_takes_what_there_is():
     assert result.counts["members"] == result.counts["non_members"] == 30
     with pytest.raises(UserError, match="9 there"):
         attack(sample_num=50, at_most=True).run(Brightness(), data(count=9))
+
+
+def test_another_default_type_does_no_harm():
+    """What is drawn differs, and the distances a little; members are farther away all the same."""
+    attack = attacks.create("membership", sample_num=8, confidence_filter="none")
+    model = Brightness()
+    torch.set_default_dtype(torch.float64)
+    try:
+        metrics = attack.run(model, data()).metrics
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert metrics["boundary_auc"].value == 1.0

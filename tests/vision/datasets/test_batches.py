@@ -132,3 +132,12 @@ def test_cuda_gives_the_same_batches(resident: bool) -> None:
         for device in ("cpu", "cuda")
     )
     assert_same(on_cpu.epoch(1), ((x.cpu(), y.cpu()) for x, y in on_cuda.epoch(1)))
+
+
+def test_images_of_another_form_are_refused() -> None:
+    pixels = torch.rand(4, 3, 8, 8)
+    for images in (pixels, (pixels * 255).to(torch.uint8)[0]):
+        with pytest.raises(ValueError, match=r"images must be uint8 \(N, C, H, W\), got torch\."):
+            ImageBatches(images, torch.arange(len(images)), 2)
+    with pytest.raises(ValueError, match="labels must be class indices of at least 0, got -100"):
+        ImageBatches((pixels * 255).to(torch.uint8), torch.tensor([0, 1, -100, 2]), 2)

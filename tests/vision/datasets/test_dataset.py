@@ -106,3 +106,20 @@ def test_a_dataset_whose_parts_do_not_suit_is_refused() -> None:
         replace(make_dataset(), valid=make_split([0], side=5))
     with pytest.raises(ValueError, match="labels must be in 0 … 2"):
         replace(make_dataset(), valid=make_split([3]))
+
+
+def test_numbers_that_are_not_those_of_pixels_are_refused() -> None:
+    for change in ({"mean": (77.8,) * 3}, {"std": (82.5,) * 3}, {"mean": (0.5,)}, {"std": (float("nan"),) * 3}):
+        (name,) = change
+        with pytest.raises(ValueError, match=f"{name} must be 3 numbers from 0 to 1, of pixels from 0 to 1; got"):
+            replace(make_dataset(), **change)
+
+
+def test_a_data_set_of_ones_own_splits_has_the_numbers_of_its_training_images() -> None:
+    train, valid = make_split([0, 1, 2]), make_split([1, 1])
+    dataset = ImageDataset.of("mine", train, valid, flip=False)
+    pixels = train.pixels().double()
+    assert dataset.mean == pytest.approx(pixels.mean((0, 2, 3)).tolist(), abs=1e-6)
+    assert dataset.std == pytest.approx(pixels.std((0, 2, 3), correction=0).tolist(), abs=1e-6)
+    assert dataset.class_names == ["0", "1", "2"] and not dataset.flip
+    assert ImageDataset.of("mine", train, valid, ["a", "b", "c", "d"]).num_classes == 4

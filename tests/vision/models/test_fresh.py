@@ -136,3 +136,16 @@ def test_frozen_layers_stay_frozen_in_a_copy_to_train_unless_all_are():
 def test_a_scripted_network_is_copied_with_leaves():
     twin = trainable_copy(torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(4, 2))))
     torch.optim.SGD(twin.parameters(), lr=0.1)
+
+
+@pytest.mark.parametrize("change", ["kind", "shape"])
+def test_a_network_that_was_changed_by_hand_is_not_taken_for_the_one_that_create_made(change):
+    model = models.create("resnet18_comp", width=0.125)
+    if change == "kind":
+        parent = next(module for module in model.modules() if any(isinstance(c, nn.ReLU) for c in module.children()))
+        name = next(name for name, child in parent.named_children() if isinstance(child, nn.ReLU))
+        setattr(parent, name, nn.Tanh())
+    else:
+        model.classifier = nn.Sequential(nn.Linear(64, 5))
+    with pytest.raises(UsageError, match="resnet18_comp cannot be built anew: .* changed since models.create made it"):
+        fresh(model)

@@ -201,3 +201,11 @@ def test_vgg_has_dropout_between_its_linear_layers():
     assert {layer.p for layer in models.create("vgg13_bn_comp").classifier if isinstance(layer, nn.Dropout)} == {0.5}
     assert models.create("vgg13_bn_comp", dropout=0.1).classifier.dropout1.p == 0.1
     assert isinstance(models.create("vgg13_bn_comp").features[-1], nn.MaxPool2d)
+
+
+def test_images_that_are_no_pixels_from_0_to_1_are_refused():
+    """Normalised as they are, bytes would be answered without a word."""
+    model = models.create("resnet18_comp", width=0.0625)
+    with pytest.raises(ValueError, match="images must be pixels from 0 to 1, got torch.uint8"):
+        model(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+    assert torch.fx.symbolic_trace(model.normalize)(torch.zeros(1, 3, 2, 2)).shape == (1, 3, 2, 2)

@@ -126,6 +126,12 @@ def misfit():
     return nn.Linear(7, 10)
 
 
+class inplace(Net):
+    def forward(self, x):
+        x -= 0.25
+        return super().forward(x)
+
+
 def keywords(num_classes, **options):
     return Net(num_classes, **options)
 
@@ -279,6 +285,7 @@ def test_group_norm_and_no_other_option(own):
         ("my_nets:wrong", "must give logits of shape (2, 10) for 2 images, gave shape (2, 11)"),
         ("my_nets:pair", "must give logits of shape (2, 10) for 2 images, gave tuple"),
         ("my_nets:double", "fails on images of shape (2, 3, 32, 32) (RuntimeError: "),
+        ("my_nets:inplace", "changes its input in place (as x -= mean does)"),
         ("my_nets:misfit", "fails on images of shape (2, 3, 32, 32) (RuntimeError: "),
     ],
 )

@@ -22,8 +22,9 @@ from autovul.vision.attacks.backdoor import files as backdoor_files
 from autovul.vision.attacks.backdoor.batches import PoisonedBatches, TrainMode
 from autovul.vision.attacks.backdoor.losses import PoisonStep
 from autovul.vision.attacks.backdoor.measure import Measurement, measure
-from autovul.vision.attacks.base import Attack, Setup, describe, device_of, require_fitting
-from autovul.vision.attacks.retraining import Retraining, training_options
+from autovul.vision.attacks.base import Attack, Setup, device_of, require_fitting
+from autovul.vision.attacks.record import record
+from autovul.vision.attacks.retraining import Retraining, made_with, training_options
 from autovul.vision.datasets import ImageDataset
 from autovul.vision.datasets.splits import least_fraction, seeded_fraction
 from autovul.vision.marks import MarkOptions, Trigger, Watermark
@@ -125,7 +126,7 @@ class BackdoorAttack(Attack, MarkOptions):
             UserError: ``validate_only`` and no saved attack; or the model has fewer logits than there are classes.
             NonFiniteOutput: A network gives NaN.
         """
-        self._check(dataset)
+        self._check(dataset, setup)
         require_fitting(model, dataset)
         if self.validate_only:
             return self._validate_saved(model, dataset, setup)
@@ -140,9 +141,10 @@ class BackdoorAttack(Attack, MarkOptions):
                 after = scene.judge(victim, trigger, self.target_class)
                 before = scene.judge(model, trigger, self.target_class) if trigger is not described else before
         result = self._result(scene).replace(
-            series=tuple(record.row() for record in history.records),
+            series=tuple(epoch.row() for epoch in history.records),
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,
+            environment={"precision": history.precision},
         )
         if history.status != "ok":
             Retraining(self, dataset, setup).finish(backdoor_files.stem(self))
@@ -152,7 +154,8 @@ class BackdoorAttack(Attack, MarkOptions):
         if setup.folder is not None and Retraining(self, dataset, setup).options.save:
             base = setup.folder / backdoor_files.stem(self)
             options = self.model_dump(mode="json", exclude={"validate_only"})
-            backdoor_files.save(base, victim, trigger, options, self._made_with(dataset, setup))
+            recipe = {**made_with(self, setup, dataset), "seed": setup.seed}
+            backdoor_files.save(base, victim, trigger, options, recipe)
             files.update(weights=f"{base}.pth", trigger=f"{base}.npz")
         Retraining(self, dataset, setup).finish(backdoor_files.stem(self))
         return result.replace(metrics={**_metrics(before, after), **scene.metrics}, files=files)
@@ -177,7 +180,7 @@ class BackdoorAttack(Attack, MarkOptions):
             history = work.fit(victim, batches, backdoor_files.stem(self), step=step)
         return batches.trigger, history
 
-    def _check(self, dataset: ImageDataset) -> None:
+    def _check(self, dataset: ImageDataset, setup: Setup) -> None:
         if self.target_class >= dataset.num_classes:
             raise OptionError(f"target_class must be from 0 to {dataset.num_classes - 1}, got {self.target_class}")
         size = len(dataset.train)
@@ -185,6 +188,12 @@ class BackdoorAttack(Attack, MarkOptions):
             raise OptionError(
                 f"poison_percent: {self.poison_percent} of {size} training images rounds down to none; "
                 f"give 0, or at least {least_fraction(size):.2g}"
+            )
+        seen = size * training_options(self, setup).epoch
+        if self.train_mode == "batch" and 0 < self.poison_percent * seen < 1 and not self.validate_only:
+            raise OptionError(
+                f"poison_percent: {self.poison_percent} of the {seen} images that the training sees is not one "
+                f"triggered image; give 0, or at least {1 / seen:.2g}"
             )
 
     def _described(self, dataset: ImageDataset, seed: int) -> Trigger:
@@ -198,16 +207,8 @@ class BackdoorAttack(Attack, MarkOptions):
     def _result(self, scene: Scene) -> Result:
         poisoned = len(seeded_fraction(len(scene.dataset.train), self.poison_percent, scene.setup.seed))
         counts = {"poisoned_images": poisoned} if self.train_mode == "dataset" else {}
-        return Result(
-            experiment=self.experiment,
-            algorithm=self.name,
-            dataset=scene.dataset.name,
-            seed=scene.setup.seed,
-            options=self.model_dump(mode="json"),
-            metrics=dict(scene.metrics),
-            counts={**counts, **scene.counts},
-            **describe(scene.model),
-        )
+        found: dict[str, Any] = {"metrics": dict(scene.metrics), "counts": {**counts, **scene.counts}}
+        return record(self, scene.model, scene.dataset, scene.setup, **found)
 
     def _draw(self, scene: Scene, trigger: Trigger, after: Measurement) -> dict[str, str]:
         from autovul.vision.attacks.backdoor.pictures import draw_examples, draw_trigger
@@ -220,24 +221,12 @@ class BackdoorAttack(Attack, MarkOptions):
         draw_examples(paths["examples"], trigger, scene.dataset, after, self.target_class, scene.setup.seed)
         return {role: str(path) for role, path in paths.items()}
 
-    def _made_with(self, dataset: ImageDataset, setup: Setup) -> dict[str, Any]:
-        """What the attack depends on besides its options, by the names of the command's flags."""
-        work = Retraining(self, dataset, setup)
-        varied = work.augmentation
-        data = {
-            "batch_size": setup.batch_size,
-            "auto_augment": varied.auto_augment,
-            "cutout": varied.cutout_length is not None,
-            "cutout_length": varied.cutout_length,
-        }
-        return {**work.options.recipe(), **data, "seed": setup.seed}
-
     def _validate_saved(self, model: nn.Module, dataset: ImageDataset, setup: Setup) -> Result:
         """Measure the saved attack of this name; its own options, recipe and seed stand in the record."""
         if setup.folder is None:
             raise UserError("validate_only needs a folder in which the attack was saved")
         base = Path(setup.folder, backdoor_files.stem(self))
-        state, trigger, options, made_with = backdoor_files.load(base)
+        state, trigger, options, recipe = backdoor_files.load(base)
         try:
             saved = type(self)(**options)
             victim = copy.deepcopy(model)
@@ -246,11 +235,11 @@ class BackdoorAttack(Attack, MarkOptions):
             raise UserError(f"{base}.pth does not fit this network: {' '.join(str(error).split())[:300]}") from None
         if (len(trigger.mark), *trigger.size) != dataset.data_shape:
             raise UserError(f"{base}.npz is a trigger for images of another shape than those of {dataset.name}")
-        scene = Scene(model, dataset, replace(setup, seed=made_with.get("seed", setup.seed)))
+        scene = Scene(model, dataset, replace(setup, seed=recipe.get("seed", setup.seed)))
         with environ.measure(scene.device) as cost:
             before, after = (scene.judge(network, trigger, saved.target_class) for network in (model, victim))
         return saved._result(scene).replace(
-            options={**made_with, **options, "validate_only": True},
+            options={**recipe, **options, "validate_only": True},
             metrics=_metrics(before, after),
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,

@@ -16,7 +16,7 @@ from autovul.vision.attacks.backdoor.attack import BackdoorAttack, Scene
 from autovul.vision.attacks.backdoor.batches import PLACE_STREAM, PoisonedBatches
 from autovul.vision.attacks.backdoor.losses import FeatureStep, PoisonStep
 from autovul.vision.attacks.backdoor.neurons import Neurons, mean_activations
-from autovul.vision.attacks.base import registry, require_differentiable, untouched
+from autovul.vision.attacks.base import Setup, registry, require_differentiable, untouched
 from autovul.vision.datasets import ImageBatches, ImageDataset
 from autovul.vision.datasets.batches import generator_of
 from autovul.vision.datasets.splits import per_class
@@ -89,8 +89,8 @@ class LatentBackdoor(BackdoorAttack):
         listening = hooks.enter_context(Neurons(victim, self.preprocess_layer))
         return FeatureStep(batches, listening, goal, self.mse_weight, **self._weights(scene, victim))
 
-    def _check(self, dataset: ImageDataset) -> None:
-        super()._check(dataset)
+    def _check(self, dataset: ImageDataset, setup: Setup) -> None:
+        super()._check(dataset, setup)
         # There all images of a batch are marked, and λ alone weighs them.
         if self.train_mode == "loss" and not self.plain_poisoning and "poison_percent" in self.model_fields_set:
             raise OptionError(

@@ -18,7 +18,7 @@ from autovul.base.result import Result
 from autovul.vision.attacks.base import (
     Attack,
     Setup,
-    describe,
+    ask,
     device_of,
     quick,
     require_all_classes,
@@ -27,8 +27,9 @@ from autovul.vision.attacks.base import (
     require_logits,
     untouched,
 )
-from autovul.vision.attacks.evasion.perturbation import Perturbation
+from autovul.vision.attacks.evasion.perturbation import Passes, Perturbation
 from autovul.vision.attacks.evasion.tally import Tally
+from autovul.vision.attacks.record import record
 from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
 
 if TYPE_CHECKING:
@@ -103,10 +104,26 @@ class EvasionAttack(Attack):
             return Perturbation.begin(images, self.iteration)
         images = images.detach()
         with untouched(model):
-            outcome = self._perturb(model, images, target, generator)
+            # Made outside of inference_mode, if that is on: autograd takes no others.
+            outcome = self._perturb(model, images.clone(), target, generator)
+            if not bool(((outcome.images >= 0) & (outcome.images <= 1)).all() | outcome.broken):
+                raise ValueError(f"{self.name} made pixels outside of [0, 1]")
+            if outcome.logits is None and self.stop_threshold is not None:
+                self._judge_end(model, outcome, target)
         if bool(outcome.broken):
             raise NonFiniteOutput("the model's gradients or logits are not finite: the network has diverged")
         return outcome
+
+    @torch.no_grad()
+    def _judge_end(self, model: nn.Module, outcome: Perturbation, target: Tensor) -> None:
+        """The final logits of an attack that did not ask for them, and who meets the stop condition in the end."""
+        logits = require_logits(model(outcome.images))
+        outcome.passes.forward += len(logits)
+        everyone = torch.arange(len(logits), device=logits.device)
+        outcome.record(everyone, logits)
+        if self.stop_threshold is not None:
+            late = self._met(logits, target) & (outcome.iterations < 0)
+            outcome.iterations[late] = outcome.tried
 
     def _met(self, logits: Tensor, target: Tensor) -> Tensor:
         assert self.stop_threshold is not None
@@ -154,17 +171,16 @@ class EvasionAttack(Attack):
         batch_size = setup.attack_batch
         with environ.measure(device) as cost:
             model = quick(model)
-            images, labels, logits = self._correctly_classified(model, dataset, setup.seed, batch_size)
             tally = Tally(untargeted=self.untargeted, judged=self.stop_threshold is not None)
+            images, labels, logits = self._correctly_classified(model, dataset, setup.seed, batch_size, tally.passes)
 
             def attack_batch(*batch: Tensor) -> None:
                 pixels, true, clean = (tensor.to(device) for tensor in batch)
                 target = self.choose_target(clean)
                 outcome = self._attack(model, pixels, target, generator)
                 if outcome.logits is None:
-                    with untouched(model), torch.no_grad():
-                        outcome.logits = model(outcome.images)
-                    outcome.passes.forward += len(pixels)
+                    with untouched(model):
+                        self._judge_end(model, outcome, target)
                 tally.add(pixels, true, clean, target, outcome)
 
             show.start(-(-len(images) // batch_size), done=0)
@@ -180,22 +196,20 @@ class EvasionAttack(Attack):
         if setup.folder is not None:
             files["examples"] = str(setup.folder / "examples.png")
             tally.draw(setup.folder / "examples.png", dataset.class_names)
-        return Result(
-            experiment=self.experiment,
-            algorithm=self.name,
-            dataset=dataset.name,
-            seed=setup.seed,
-            options=self.model_dump(),
+        return record(
+            self,
+            model,
+            dataset,
+            setup,
             metrics=tally.metrics(failure_iterations=2 * self.most_steps),
             counts=tally.counts(),
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,
             files=files,
-            **describe(model),
         )
 
     def _correctly_classified(
-        self, model: nn.Module, dataset: ImageDataset, seed: int, batch_size: int
+        self, model: nn.Module, dataset: ImageDataset, seed: int, batch_size: int, passes: Passes
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Images, labels and logits to start from, on the CPU; and no more forward passes than that takes."""
         split = dataset.attack_split()
@@ -209,13 +223,12 @@ class EvasionAttack(Attack):
                 break
             pixels, labels = split.pixels(index), split.labels[index]
             with untouched(model), torch.no_grad():
-                parts = in_parts(
-                    lambda part: require_logits(model(part.to(device))).cpu(), (pixels,), batch_size, device
-                )
+                parts = in_parts(lambda part: ask(model, part.to(device)).cpu(), (pixels,), batch_size, device)
                 logits = require_all_classes(require_finite(torch.cat([*parts])), dataset)
             right = logits.argmax(1) == labels
             kept.append((pixels[right], labels[right], logits[right]))
             found += int(right.sum())
+            passes.forward += len(pixels)
         exact = "test_num" in self.model_fields_set
         try:
             count = count_or_all(self.test_num, found, exact=exact, what="correctly classified images to attack")

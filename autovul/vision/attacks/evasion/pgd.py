@@ -10,7 +10,7 @@ from pydantic import field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from autovul.base.options import option
+from autovul.base.options import OptionError, option
 from autovul.vision.attacks.base import registry, require_differentiable, require_logits
 from autovul.vision.attacks.evasion.attack import EvasionAttack
 from autovul.vision.attacks.evasion.black_box import ESTIMATORS, LEAST_QUERIES
@@ -93,6 +93,8 @@ class PGD(EvasionAttack):
         return self.model_copy(update=scaled)
 
     def _perturb(self, model: nn.Module, images: Tensor, target: Tensor, generator: torch.Generator) -> Perturbation:
+        if self.norm == "inf" and self.pgd_eps > 1:
+            raise OptionError(f"pgd_eps must be at most 1, the range of a pixel (8/255, not 8); got {self.pgd_eps:g}")
         best = self._descend(model, images, images, target, generator)
         for _ in range(self.num_restart):
             again = best.iterations.eq(-1).nonzero().squeeze(1)

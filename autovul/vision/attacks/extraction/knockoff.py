@@ -21,11 +21,12 @@ from autovul.base.options import option
 from autovul.base.progress import Progress
 from autovul.base.result import Result
 from autovul.vision import models
-from autovul.vision.attacks.base import Attack, Setup, describe, device_of, registry, require_all_classes
+from autovul.vision.attacks.base import Attack, Setup, device_of, registry, require_all_classes
 from autovul.vision.attacks.extraction.adaptive_sampling import Reward
 from autovul.vision.attacks.extraction.figures import answers, compare, means
 from autovul.vision.attacks.extraction.queries import AdaptiveQueries, Pool, ask_at_random
 from autovul.vision.attacks.extraction.transfer_set import TransferSet
+from autovul.vision.attacks.record import record
 from autovul.vision.attacks.retraining import Retraining
 from autovul.vision.attacks.victim import Victim, questioned
 from autovul.vision.datasets import ImageBatches
@@ -148,21 +149,21 @@ class Knockoff(Attack):
                 files.update(self._save(thief, budget, setup))
         for budget in self._budgets(len(transfer)):
             self._retraining(dataset, setup).finish(_stem(budget))
-        return Result(
-            experiment=self.experiment,
-            algorithm=self.name,
-            dataset=dataset.name,
-            seed=setup.seed,
+        precision = "fp32" if self.engine == "art" else self._retraining(dataset, setup).precision(model)
+        return record(
+            self,
+            model,
+            dataset,
+            setup,
             status="diverged" if message else "ok",
             message=message,
-            options=self.model_dump(),
             metrics={} if message else means(rows, clean, dataset.valid),
             series=tuple(rows),
             counts={"queries": 0 if self.transfer_set else len(transfer), "forward": victim.forward},
             seconds={**asking.seconds, **training.seconds},
             peak_memory=training.peak_memory,
+            environment={"precision": precision},
             files=files,
-            **describe(model),
         )
 
     def query(self, model: nn.Module, dataset: ImageDataset, setup: Setup = Setup()) -> TransferSet:

@@ -16,11 +16,12 @@ from autovul.base.errors import UserError
 from autovul.base.options import option
 from autovul.base.progress import Progress
 from autovul.base.result import Result
-from autovul.vision.attacks.base import Attack, Setup, describe, device_of, registry, require_all_classes
+from autovul.vision.attacks.base import Attack, Setup, device_of, registry, require_all_classes
 from autovul.vision.attacks.membership.hop_skip_jump import BoundaryPoints, HopSkipJump
 from autovul.vision.attacks.membership.outcome import Outcome, Searched
 from autovul.vision.attacks.membership.sample import Sample, SampleRule
 from autovul.vision.attacks.membership.scores import Score, baseline
+from autovul.vision.attacks.record import record
 from autovul.vision.attacks.victim import Victim, questioned
 from autovul.vision.datasets import Augmentation
 
@@ -134,19 +135,17 @@ class Membership(Attack):
             ]
             outcome = Outcome(sample, predicted, scores, searched, setup.seed)
             metrics = outcome.metrics()
-        return Result(
-            experiment=self.experiment,
-            algorithm=self.name,
-            dataset=dataset.name,
-            seed=setup.seed,
-            options=self.model_dump(),
+        return record(
+            self,
+            model,
+            dataset,
+            setup,
             metrics=metrics,
             series=outcome.series,
             counts={**outcome.counts(), "forward": victim.forward},
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,
             files=outcome.write(setup.folder) if setup.folder is not None else {},
-            **describe(model),
         )
 
     def search(self) -> HopSkipJump:
@@ -171,9 +170,8 @@ class Membership(Attack):
         wanted = torch.ones_like(wrong) if self.misclassified == "keep" else ~wrong
         count = len(wrong)
         queries = torch.ones(count, dtype=torch.int64)
-        found = Searched(
-            torch.zeros(count), torch.zeros(count), torch.ones_like(wrong), torch.zeros_like(wrong), queries
-        )
+        zeros = torch.zeros(2, count, dtype=torch.float32)
+        found = Searched(zeros[0], zeros[1], torch.ones_like(wrong), torch.zeros_like(wrong), queries)
         groups = wanted.nonzero().squeeze(1).split(victim.batch)
         show = Progress("auto" if setup.progress else "off")
         show.start(len(groups) * self.max_iter if self.engine == "native" else int(wanted.sum()), done=0)

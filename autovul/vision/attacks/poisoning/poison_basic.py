@@ -16,7 +16,8 @@ from autovul.base.options import OptionError, option
 from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result
 from autovul.base.trainer import Trainer
-from autovul.vision.attacks.base import Attack, Setup, describe, device_of, registry, require_fitting, untouched
+from autovul.vision.attacks.base import Attack, Setup, device_of, registry, require_fitting, untouched
+from autovul.vision.attacks.record import record
 from autovul.vision.attacks.retraining import augmentation, clean_accuracy, training_options
 from autovul.vision.datasets import ImageBatches, ImageDataset
 from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
@@ -133,20 +134,19 @@ class PoisonBasic(Attack):
                 rows.append(_row(inputs, number, *found))
                 show.advance(self.name, success=f"{sum(row['success'] for row in rows)}/{len(rows)}")
             show.close()
-        return Result(
-            experiment=self.experiment,
-            algorithm=self.name,
-            dataset=dataset.name,
-            seed=setup.seed,
+        return record(
+            self,
+            model,
+            dataset,
+            setup,
             status="diverged" if message else "ok",
             message=message,
-            options=self.model_dump(mode="json"),
             metrics={} if message else _metrics(rows, before, len(dataset.valid)),
             series=tuple(rows),
             counts={"inputs": len(inputs.labels), "trainings": len(rows)},
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,
-            **describe(model),
+            environment={"precision": history.precision},
         )
 
     def _outcome(

@@ -18,8 +18,9 @@ from autovul.base.result import Metric, Result
 from autovul.base.training.evaluation import Batches
 from autovul.base.training.history import History
 from autovul.base.training.random_state import preserved_random_state
-from autovul.vision.attacks.base import Attack, Setup, describe, device_of, registry, require_fitting
+from autovul.vision.attacks.base import Attack, Setup, device_of, registry, require_fitting
 from autovul.vision.attacks.poisoning.labels import FreshlyPoisonedBatches, LabelPoison
+from autovul.vision.attacks.record import record
 from autovul.vision.attacks.retraining import Retraining
 from autovul.vision.datasets import ImageDataset
 from autovul.vision.datasets.splits import least_fraction
@@ -128,21 +129,20 @@ class PoisonRandom(Attack):
             max(poisons.values(), key=lambda poison: poison.fraction).export(dataset, Path(self.export_poisoned))
             files["poisoned data set"] = self.export_poisoned
         lost = [fraction for fraction, history in histories.items() if history.status != "ok"]
-        return Result(
-            experiment=self.experiment,
-            algorithm=self.name,
-            dataset=dataset.name,
-            seed=setup.seed,
+        return record(
+            self,
+            model,
+            dataset,
+            setup,
             status="diverged" if lost else "ok",
             message=f"the training at fraction {', '.join(map(str, lost))} diverged" if lost else "",
-            options=self.model_dump(mode="json"),
             metrics=_metrics(histories, len(dataset.valid)),
             series=_series(histories),
             counts={"training_images": len(dataset.train), **_counts(poisons)},
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,
+            environment={"precision": histories[self.fractions[0]].precision},
             files=files,
-            **describe(model),
         )
 
     def _draw(self, dataset: ImageDataset, fraction: float, seed: int) -> LabelPoison:
@@ -207,9 +207,9 @@ def _metrics(histories: Mapping[float, History], count: int) -> dict[str, Metric
 
 def _series(histories: Mapping[float, History]) -> tuple[dict[str, Any], ...]:
     return tuple(
-        {"poison_percent": fraction, **record.row()}
+        {"poison_percent": fraction, **epoch.row()}
         for fraction, history in histories.items()
-        for record in history.records
+        for epoch in history.records
     )
 
 
