@@ -104,27 +104,9 @@ class ContourMeasurement(Options):
                 )
         finally:
             show.close()
-        figures = {
-            "center_loss": contour.center,
-            "mean_loss_change": contour.mean_change,
-            "largest_loss": contour.loss.max().item(),
-        }
-        count = contour.samples
-        points = contour.loss.numel() + (0.0 not in grid)
-        result = Result(
-            experiment="loss_contour",
-            seed=seed,
-            # Which networks were drawn beside it says nothing of this one.
-            options={**self.model_dump(), "compare": ()},
-            environment={"span": grid[-1], "moved": contour.parameter or self.space},
-            metrics={name: Metric(value, "nats", count) for name, value in figures.items()},
-            series=_series(contour),
-            counts={"images": count, "forward": count * points},
-            seconds=cost.seconds,
-            peak_memory=cost.peak_memory,
-            **identify(model, dataset),
-        )
-        return contour, result
+        # Which networks were drawn beside it says nothing of this one.
+        made = {"options": {**self.model_dump(), "compare": ()}, "seed": seed, **identify(model, dataset)}
+        return contour, _record(contour, seconds=cost.seconds, peak_memory=cost.peak_memory, **made)
 
     def draw(self, contours: Mapping[str, LossContour], folder: Path) -> dict[str, str]:
         """Write both pictures and the numbers; their paths by role."""
@@ -142,6 +124,24 @@ class ContourMeasurement(Options):
             return count_or_all(self.sample_num, len(dataset.valid), exact=exact, what=what)
         except ValueError as error:
             raise UserError(str(error)) from None
+
+
+def _record(contour: LossContour, **made: Any) -> Result:
+    """The figures as a record; ``made`` are its other fields."""
+    figures = {
+        "center_loss": contour.center,
+        "mean_loss_change": contour.mean_change,
+        "largest_loss": contour.loss.max().item(),
+    }
+    count, points = contour.samples, contour.loss.numel() + (0.0 not in contour.alphas)
+    return Result(
+        experiment="loss_contour",
+        environment={"span": contour.alphas[-1], "moved": contour.parameter or contour.space},
+        metrics={name: Metric(value, "nats", count) for name, value in figures.items()},
+        series=_series(contour),
+        counts={"images": count, "forward": count * points},
+        **made,
+    )
 
 
 def _series(contour: LossContour) -> tuple[dict[str, Any], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -19,7 +19,7 @@ from autovul.vision.attacks.base import device_of, require_fitting
 from autovul.vision.attacks.record import identify
 from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
 from autovul.vision.models.base import ImageModel
-from autovul.vision.tools.gradient_variance import CHUNK, gradient_variance
+from autovul.vision.tools.gradient_variance import CHUNK, GradientVariance, gradient_variance
 from autovul.vision.tools.initialisation import initialise
 from autovul.vision.tools.norm_statistics import estimate_norm_statistics
 
@@ -139,35 +139,37 @@ class GradientMeasurement(Options):
             raise UserError(f"grad_var: {error}") from None
         finally:
             show.close()
-        count = found.samples
         if found.total == 0:
-            raise UserError(f"{dataset.name}: the gradients of all {count} images are the same")
-        return Result(
-            experiment="grad_var",
-            seed=seed,
-            options={**self.model_dump(), "seed": seed, "seeds": 1},
-            metrics={
-                "log10_gradient_variance": Metric(found.log10, "", count),
-                "gradient_variance": Metric(found.total, "", count),
-                "zero_gradients": Metric(found.zero_gradients, "images", count),
-                "clipped_gradients": Metric(100 * found.clipped / count, "%", count),
-                "mean_gradient_norm": Metric(found.mean_norm, "", count),
-            },
-            series=tuple(
-                {"layer": layer.name, "parameters": layer.parameters, "gradient_variance": layer.total}
-                for layer in found.layers
-            ),
-            counts={"images": count, "forward": count, "backward": count},
-            seconds=cost.seconds,
-            peak_memory=cost.peak_memory,
-            **identify(model, dataset),
-        )
+            raise UserError(f"{dataset.name}: the gradients of all {found.samples} images are the same")
+        made = {"options": {**self.model_dump(), "seed": seed, "seeds": 1}, "seed": seed, **identify(model, dataset)}
+        return _record(found, seconds=cost.seconds, peak_memory=cost.peak_memory, **made)
 
     def _count(self, name: str, available: int, what: str) -> int:
         try:
             return count_or_all(getattr(self, name), available, exact=name in self.model_fields_set, what=what)
         except ValueError as error:
             raise UserError(str(error)) from None
+
+
+def _record(found: GradientVariance, **made: Any) -> Result:
+    """The figures as a record; ``made`` are its other fields."""
+    count = found.samples
+    return Result(
+        experiment="grad_var",
+        metrics={
+            "log10_gradient_variance": Metric(found.log10, "", count),
+            "gradient_variance": Metric(found.total, "", count),
+            "zero_gradients": Metric(found.zero_gradients, "images", count),
+            "clipped_gradients": Metric(100 * found.clipped / count, "%", count),
+            "mean_gradient_norm": Metric(found.mean_norm, "", count),
+        },
+        series=tuple(
+            {"layer": layer.name, "parameters": layer.parameters, "gradient_variance": layer.total}
+            for layer in found.layers
+        ),
+        counts={"images": count, "forward": count, "backward": count},
+        **made,
+    )
 
 
 def over_seeds(results: Sequence[Result]) -> str:
