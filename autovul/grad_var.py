@@ -14,8 +14,9 @@ from autovul.vision.tools.gradient_measurement import over_seeds
 def main(argv: Sequence[str] | None = None) -> int:
     """Build the network for each seed, measure it, and write its result."""
     settings = commands.read("grad_var", argv)
-    recording.require_feasible(settings)
+    recording.require_places(settings)
     device = settings.environment.apply()
+    models.require_known(settings.model)
     dataset = datasets.from_options(settings.data)
     results = []
     for seed in settings.tool.seed_list(settings.environment.seed, pretrain=settings.model.pretrain):

@@ -13,9 +13,11 @@ from autovul.vision import commands, datasets, models, recording
 def main(argv: Sequence[str] | None = None) -> int:
     """Build the networks, evaluate the grid for each, draw them side by side, and write the results."""
     settings = commands.read("loss_contour", argv)
-    recording.require_feasible(settings)
+    recording.require_places(settings)
     environment, tool = settings.environment, settings.tool
     device = environment.apply()
+    for each in tool.networks(settings.model):
+        models.require_known(each)
     dataset = datasets.from_options(settings.data)
     # All are built before the first is measured: what is missing is said at once.
     networks = [(each, models.from_options(each, dataset).to(device)) for each in tool.networks(settings.model)]

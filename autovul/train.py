@@ -13,9 +13,10 @@ from autovul.vision import commands, datasets, models, recording, training
 def main(argv: Sequence[str] | None = None) -> int:
     """Train, save the weights, and write the result; of several processes that torchrun started, the first does."""
     settings = commands.read("train", argv)
-    recording.require_feasible(settings)
+    recording.require_places(settings)
     with distributed.joined(settings.environment.device) as team:
         device = settings.environment.apply()
+        models.require_known(settings.model)
         dataset = datasets.from_options(settings.data)
         model = models.from_options(settings.model, dataset).to(device)
         if settings.training.resume and (record := training.finished(model, dataset, settings)):

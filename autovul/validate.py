@@ -12,8 +12,9 @@ from autovul.vision import commands, datasets, models, recording, validation
 def main(argv: Sequence[str] | None = None) -> int:
     """Load the weights, measure, and write the result."""
     settings = commands.read("validate", argv)
-    recording.require_feasible(settings)
+    recording.require_places(settings)
     device = settings.environment.apply()
+    models.require_known(settings.model)
     dataset = datasets.from_options(settings.data)
     model = models.from_options(settings.model, dataset).to(device)
     recording.require_same_cells(model, settings)

@@ -39,10 +39,13 @@ class Registry(Generic[T]):
         def add(entry: T) -> T:
             if (own := getattr(entry, "name", name)) != name:
                 raise ValueError(f"{self.kind} {name!r} calls itself {own!r}: its attribute name must be {name!r}")
-            for known in (name, *aliases):
-                there = self._entries.get(self._aliases.get(known, known))
-                if there is not None and _place(there) != _place(entry):
+            taken = {known: self._aliases.get(known, known) for known in (name, *aliases) if known in self}
+            for known, canonical in taken.items():
+                if _place(self._entries[canonical]) != _place(entry):
                     raise ValueError(f"{self.kind} {known!r} is registered twice")
+            for canonical in {*taken.values()}:
+                del self._entries[canonical]
+                self._aliases = {alias: target for alias, target in self._aliases.items() if target != canonical}
             self._entries[name] = entry
             self._aliases.update(dict.fromkeys(aliases, name))
             return entry
@@ -81,5 +84,5 @@ class Registry(Generic[T]):
 def _place(entry: object) -> tuple[object, ...]:
     """Where a class, or the function that builds, is defined; what has no name of its own stands for itself alone."""
     entry = getattr(entry, "build", entry)
-    name = getattr(entry, "__qualname__", None)
-    return (id(entry),) if name is None else (getattr(entry, "__module__", None), name)
+    name = getattr(entry, "__qualname__", "<")
+    return (id(entry),) if "<" in name else (getattr(entry, "__module__", None), name)  # <lambda>, <locals>

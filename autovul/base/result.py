@@ -155,8 +155,13 @@ class Result:
             raise ResultError(f"not a result record ({error})") from None
 
     def file_name(self) -> str:
-        """A name that runs share only if they share network, data, algorithm, seed and every option that matters."""
+        """A name that runs share only if they share network, data, algorithm, seed and every option that matters.
+
+        The options of a command say which data and weights; without those, their digests do.
+        """
         identity = {name: value for name, value in self.options.items() if name not in NOT_IDENTITY}
+        if "dataset" not in self.options:  # a record from the library, whose options do not say what was measured
+            identity |= {"data_sha256": self.data_sha256, "weights_sha256": self.weights_sha256}
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
         parts = [self.dataset, self.model, self.algorithm, f"s{self.seed}", digest[:10]]
         return re.sub(r"[^\w.+-]+", "-", "_".join(part for part in parts if part)) + ".json"
@@ -235,14 +240,14 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def read_results(paths: Sequence[str | Path]) -> tuple[list[Result], list[tuple[Path, str]]]:
+def read_results(paths: str | Path | Sequence[str | Path]) -> tuple[list[Result], list[tuple[Path, str]]]:
     """Read every record in files and folders.
 
     Returns:
         The valid records of the versions that this program makes, and for each other file its path and the reason.
     """
     results, refused = [], []
-    for path in _json_files(map(Path, paths)):
+    for path in _json_files(map(Path, [paths] if isinstance(paths, str | Path) else paths)):
         try:
             result = Result.from_json(path.read_text(encoding="utf-8"))
             _require_version(result)

@@ -10,8 +10,9 @@ from autovul.vision import commands, datasets, models, recording
 def run(name: str, argv: Sequence[str] | None) -> int:
     """Build or load the network, attack it, and write the result."""
     settings = commands.read(name, argv)
-    recording.require_feasible(settings)
+    recording.require_places(settings)
     device = settings.environment.apply()
+    models.require_known(settings.model)
     dataset = datasets.from_options(settings.data)
     model = models.from_options(settings.model, dataset).to(device)
     recording.require_same_cells(model, settings)

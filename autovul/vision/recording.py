@@ -16,7 +16,6 @@ from autovul.base.cli import Settings
 from autovul.base.errors import UserError
 from autovul.base.result import Result, read_results, version_of
 from autovul.base.summary import summary
-from autovul.vision import models
 from autovul.vision.attacks.base import Setup, describe
 from autovul.vision.attacks.record import weights_sha256
 from autovul.vision.datasets import AttackedDataOptions, ImageDataset, TrainingDataOptions, ValidatedDataOptions
@@ -25,14 +24,12 @@ from autovul.vision.models.facts import facts, made_of
 from autovul.vision.models.own import OwnModel
 
 
-def require_feasible(settings: Settings) -> None:
-    """Make sure, before any work is done, that there is such a network and that what is found can be written.
+def require_places(settings: Settings) -> None:
+    """Make sure, before any work is done, that what it gives can be written.
 
     Raises:
-        UsageError: There is no such network.
         UserError: A folder of the options cannot be made or written to.
     """
-    models.require_known(settings.model)
     places = {"result_dir": settings.environment.result_dir}
     if "output" in settings.groups:
         places["attack_dir"] = settings.output.attack_dir

@@ -51,6 +51,13 @@ def test_what_is_defined_again_takes_its_own_place():
     assert registry.create("ox") == "MOO" and registry.list() == ["cow"]
     with pytest.raises(ValueError, match="'ox' is registered twice"):
         exec("@registry.register('ox')\ndef ox(): pass", {"registry": registry})
+    exec("@registry.register('ox')\ndef cow():\n    return 'low'", {"registry": registry})
+    assert registry.create("ox") == "low" and "cow" not in registry
+    with pytest.raises(ValueError, match="'ox' is registered twice"):
+        registry.register("ox")(lambda: "two functions without a name are not one")
+    registry.register("yak")(lambda: 1)
+    with pytest.raises(ValueError, match="'yak' is registered twice"):
+        registry.register("yak")(lambda: 2)
 
 
 def test_a_class_that_calls_itself_otherwise_is_refused():

@@ -116,6 +116,15 @@ def test_file_names_tell_runs_apart(result):
     assert len(others - same) == 5
 
 
+def test_without_the_options_of_a_command_data_and_weights_tell_runs_apart(result):
+    found = {result.replace(**{name: "1f"}).file_name() for name in ("data_sha256", "weights_sha256")}
+    assert len(found | {result.file_name()}) == 3
+    named = result.replace(options={**result.options, "dataset": "digits"})
+    assert named.replace(weights_sha256="1f").file_name() == named.file_name(), (
+        "a command's newest record takes its place"
+    )
+
+
 def test_file_name_is_a_file_name(result):
     name = result.replace(model="../evil/pkg:build").file_name()
     assert "/" not in name
@@ -132,7 +141,7 @@ def test_write_and_read(result, tmp_path):
     assert path.parent == tmp_path / "train"
     (tmp_path / "train" / "broken.json").write_text(result.to_json()[:50])
     (tmp_path / "train" / ".hidden.json").write_text("{")
-    results, refused = read_results([str(tmp_path)])
+    results, refused = read_results(str(tmp_path))
     assert results == [result]
     assert [(path.name, reason.split("(")[0].strip()) for path, reason in refused] == [
         ("broken.json", "not valid JSON")

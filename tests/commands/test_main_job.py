@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 
 import pytest
 import torch
@@ -206,3 +207,19 @@ def test_own_model_end_to_end(workspace, monkeypatch, capsys):
     result = only_result(workspace, "adv_attack")
     assert result.group == "yours"
     assert result.facts["parameters"] == 192 * 10 + 10
+
+
+def test_a_module_that_draws_when_it_is_imported_draws_the_same_each_time(workspace):
+    (workspace / "drawing.py").write_text(
+        "import torch\nfrom torch import nn\nMASK = torch.rand(3)\n\n\nclass Net(nn.Sequential):\n"
+        "    def __init__(self):\n        super().__init__(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(48, 10))\n"
+        "        self.register_buffer('mask', MASK.clone())\n"
+    )
+    weights = []
+    for folder in ("first", "second"):
+        torch.rand(1)
+        line = ["-d", "digits", "-m", "drawing:Net", "--sample_num", "4", "--no-tqdm", "--result_dir", folder]
+        assert grad_var.main(line) == 0
+        weights.append(read_results([workspace / folder])[0][0].weights_sha256)
+        del sys.modules["drawing"]
+    assert weights[0] == weights[1]

@@ -100,12 +100,12 @@ class Attack(Options):
 def describe(model: nn.Module) -> dict[str, Any]:
     """Name and group of a model for a result record; any module will do.
 
-    One without a ``name`` is called by its class and a digest of its structure (kinds of submodules, shapes of
-    tensors), so that records of two networks are not taken for those of one.
+    One without a ``name`` is called by its class and a digest of its `structure`, so that records of two networks are
+    not taken for those of one.
     """
     name = getattr(model, "name", None)
     if not isinstance(name, str):
-        digest = hashlib.sha256(repr(structure(model)).encode()).hexdigest()
+        digest = hashlib.sha256(repr(sorted(structure(model))).encode()).hexdigest()
         name = f"{type(model).__name__}-{digest[:6]}"
     return {"model": name, "group": getattr(model, "group", "yours")}
 
@@ -121,9 +121,9 @@ def device_of(model: nn.Module) -> torch.device:
 def untouched(model: nn.Module) -> Iterator[nn.Module]:
     """The model in eval mode with no parameter asking for gradients; afterwards everything is as it was.
 
-    Inside, gradients are recorded, whatever the mode outside (``inference_mode`` too). Restored are each module's mode,
-    each parameter's ``requires_grad``, every buffer with its content, and torch's random state (a model may draw at
-    inference). ``.grad`` is never written, because inside nothing asks for it.
+    Inside, gradients are recorded, whatever the mode outside; of tensors that ``inference_mode`` made, of their copies
+    only. Restored are each module's mode, each parameter's ``requires_grad``, every buffer with its content, and the
+    random state of torch (a model may draw at inference). ``.grad`` is never written, because nothing asks for it.
     """
     modes = [(module, module.training) for module in model.modules()]
     wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]

@@ -19,13 +19,22 @@ def weights_sha256(model: nn.Module) -> str:
 
 
 def identify(model: nn.Module, dataset: ImageDataset) -> dict[str, Any]:
-    """The fields of a `Result` that say which network, with which weights, was measured on which data."""
+    """The fields of a `Result` that say which network, with which weights, was measured on which data.
+
+    A network within ``torch.compile`` or ``DataParallel`` is that network.
+    """
+    while isinstance(inner := getattr(model, "_orig_mod", None) or _parallel(model), nn.Module):
+        model = inner
     return {
         **describe(model),
         "weights_sha256": weights_sha256(model),
         "dataset": dataset.name,
         "data_sha256": dataset.sha256,
     }
+
+
+def _parallel(model: nn.Module) -> nn.Module | None:
+    return model.module if isinstance(model, nn.DataParallel) else None
 
 
 def record(attack: Attack, model: nn.Module, dataset: ImageDataset, setup: Setup, **found: Any) -> Result:

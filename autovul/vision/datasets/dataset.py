@@ -93,9 +93,10 @@ class ImageDataset:
             raise ValueError(f"{self.name}: training images are {shapes[0]}, validation images {shapes[1]}")
         channels = self.data_shape[0]
         for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) != channels or not all(0 <= value <= 1 for value in values):
+            if len(values) != channels or not all(0 <= value <= 1 for value in values) or 0 in self.std:
                 raise ValueError(
-                    f"{self.name}: {name} must be {channels} numbers from 0 to 1, of pixels from 0 to 1; got {values}"
+                    f"{self.name}: {name} must be {channels} numbers from 0 to 1, of pixels from 0 to 1 (std above 0); "
+                    f"got {values}"
                 )
         for split in (self.train, self.valid):
             if len(split) and not 0 <= int(split.labels.min()) <= int(split.labels.max()) < self.num_classes:
@@ -120,9 +121,11 @@ class ImageDataset:
             flip: Whether a mirrored image still shows its class.
 
         Raises:
-            ValueError: As for the class.
+            ValueError: As for the class; or there are no training images.
             DamagedData: A channel of the training images is the same everywhere.
         """
+        if not len(train):
+            raise ValueError(f"{name}: there are no training images")
         names = numbered(int(train.labels.max()) + 1) if class_names is None else [*class_names]
         return cls(name, names, train, valid, *measured(train.images, name), flip)
 

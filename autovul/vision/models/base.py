@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from autovul.base.errors import UsageError, nearest
 from autovul.vision.models.registry import DataShape, Network, Parts
 from autovul.vision.models.weights import fitting
 
+IN_PLACE = re.compile(r"(, )?inplace=True")  # computes the same
 
-def structure(model: nn.Module) -> list[tuple[str, str]]:
-    """Each submodule's kind, and each tensor's shape, by name; equal for two models that differ in weights only."""
-    kinds = [(name, f"{type(module).__module__}.{type(module).__qualname__}") for name, module in model.named_modules()]
-    return [*kinds, *((name, str(tuple(tensor.shape))) for name, tensor in model.state_dict().items())]
+
+def structure(model: nn.Module) -> set[str]:
+    """What a network is made of: each submodule's kind and settings, and each tensor's shape, by name.
+
+    Equal for two networks that differ in weights only. Of modules that are not PyTorch's the settings are not known.
+    """
+    found = set()
+    for name, module in model.named_modules():
+        kind = f"{type(module).__module__}.{type(module).__qualname__}"
+        settings = module.extra_repr() if kind.startswith("torch.nn.") else ""
+        found.add(f"{name}: {kind}({IN_PLACE.sub('', settings)})")
+    for name, tensor in model.state_dict().items():
+        if isinstance(tensor, torch.Tensor):
+            found.add(f"{name}: {'open' if is_lazy(tensor) else tuple(tensor.shape)}")
+    return found
 
 
 class ImageModel(nn.Module):
@@ -55,11 +69,12 @@ class ImageModel(nn.Module):
         if self.builder is None:
             raise UsageError(f"{self.name} cannot be built anew: it was not made by models.create")
         built = self.builder()
-        if changed := sorted({name for name, _ in {*structure(self)} ^ {*structure(built)}}):
+        own, original = structure(self), structure(built)
+        if changed := [*sorted(own - original), *sorted(original - own)]:
             raise UsageError(
-                f"{self.name} cannot be built anew: {', '.join(changed[:3]) or 'it'} changed since models.create made "
-                "it, and new weights would be those of the original. Put your network into a function, and create "
-                "that (package.module:build)"
+                f"{self.name} cannot be built anew: it was changed since models.create made it ({changed[0]}), and new "
+                "weights would be those of the original. Put your network into a function, and create that "
+                "(package.module:build)"
             )
         return built
 

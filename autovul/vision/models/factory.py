@@ -130,6 +130,8 @@ def relative(model: nn.Module, name: str, model_arch: str | None, dataset: DataF
 def require_known(options: ModelOptions) -> None:
     """Make sure, without building it, that there is such a network.
 
+    A module of one's own is imported, which may draw random numbers: the generators are to be seeded before.
+
     Raises:
         UsageError: There is none, or its file of cells or its module cannot be read.
     """

@@ -158,14 +158,28 @@ def source_sha256(spec: str) -> str:
     return hashlib.sha256(repr(_syntax(code)).encode()).hexdigest()
 
 
-def _syntax(node: Any) -> Any:
-    """A syntax tree as nested lists, without fields that are empty: new versions of Python add such fields."""
-    if isinstance(node, list):
-        return [_syntax(item) for item in node]
-    if not isinstance(node, ast.AST):
-        return node
-    filled = [(name, _syntax(value)) for name, value in ast.iter_fields(node) if value is not None and value != []]
-    return [type(node).__name__, *filled]
+def _syntax(code: ast.AST) -> list[Any]:
+    """A syntax tree as a flat list: of each node its kind and the names of its fields, then what these hold.
+
+    Empty fields are left out, because new versions of Python add such, and so are empty texts in f-strings, which only
+    some versions have.
+    """
+    found: list[Any] = []
+    rest: list[Any] = [code]
+    while rest:  # by hand: a long chain of elif is deeper than Python recurses
+        node = rest.pop()
+        if isinstance(node, ast.AST):
+            fields = {name: value for name, value in ast.iter_fields(node) if value is not None and value != []}
+            if isinstance(node, ast.JoinedStr):
+                fields["values"] = [each for each in node.values if getattr(each, "value", None) != ""]
+            found.append((type(node).__name__, *fields))
+            rest.extend(reversed(fields.values()))
+        elif isinstance(node, list):
+            found.append(len(node))
+            rest.extend(reversed(node))
+        else:
+            found.append(hex(node) if type(node) is int else node)  # of decimals Python writes 4,300 at the most
+    return found
 
 
 def _build(spec: str, num_classes: int, data_shape: DataShape) -> nn.Module:

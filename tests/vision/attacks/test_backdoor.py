@@ -132,6 +132,9 @@ def test_mistakes(dataset, trained, tmp_path):
         with pytest.raises(OptionError, match=message):
             create("badnet", **options).run(trained, dataset, setup())
     create("badnet", poison_percent=0.0014).run(trained, dataset, setup())
+    thirds = RECIPE.model_copy(update={"epoch": 25})  # 1/3000, which rounded would be too little again
+    with pytest.raises(OptionError, match=r"at least 0\.00034"):
+        create("badnet", poison_percent=0.00033).run(trained, dataset, setup(training=thirds))
     for options in ({"poison_percent": 1.1}, {"mark_alpha": 1.1}, {"train_mode": "images"}):
         with pytest.raises(OptionError):
             create("badnet", **options)

@@ -277,7 +277,8 @@ def test_passes_are_all_that_went_through_the_network(dataset):
     model, seen = Brightest(), []
     model.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
     result = attacks.create("pgd", iteration=3).run(model, dataset)
-    assert result.counts["forward"] == sum(seen)
+    assert result.counts["forward"] + result.counts["selection"] == sum(seen)
+    assert result.counts["selection"] == len(dataset.attack_split())
 
 
 @pytest.mark.parametrize("listens", [True, False])
@@ -299,7 +300,7 @@ def test_a_model_with_an_object_for_a_hook_is_attacked_itself(listens):
     ear.heard = 0
     dataset = ImageDataset("its own answers", [*"0123456789"], split, split, (0.5,) * 3, (0.25,) * 3)
     result = attacks.create("pgd", iteration=1).run(model, dataset)
-    assert ear.heard == (result.counts["forward"] if listens else 0)
+    assert ear.heard == (result.counts["forward"] + result.counts["selection"] if listens else 0)
 
 
 def test_an_attack_that_leaves_the_pixels_range_is_told(dataset):
@@ -318,6 +319,34 @@ def test_an_attack_that_leaves_the_pixels_range_is_told(dataset):
         Wild().run(Brightest(), dataset)
 
 
+def test_what_an_attack_counts_itself_stays_when_its_outcome_is_judged(dataset):
+    """One that tells after how many steps an image was done, and leaves the rest to the protocol."""
+    from autovul.vision.attacks.evasion.attack import EvasionAttack
+    from autovul.vision.attacks.evasion.perturbation import Perturbation
+
+    class Half(EvasionAttack):
+        name = "half"
+
+        def _perturb(self, model, images, target, generator):
+            outcome = Perturbation.begin(images, 5)
+            outcome.iterations[0] = 2
+            return outcome
+
+    images = dataset.valid.pixels(slice(0, 3))
+    top = Brightest()(images).argmax(1)
+    attack = Half(stop_threshold=0.0, require_class=True)
+    assert attack.perturb(Brightest(), images, top)[1].tolist() == [2, 5, 5]
+
+
+def test_a_model_whose_gradients_are_no_numbers_has_diverged_whatever_becomes_of_the_pixels(dataset):
+    class Broken(Brightest):
+        def forward(self, x):
+            return super().forward(x) + (x.mean((1, 2, 3)) * 0).sqrt()[:, None]  # 0, and its gradient NaN
+
+    with pytest.raises(NonFiniteOutput, match="gradients or logits are not finite"):
+        attacks.create("pgd", norm="2", pgd_eps=1.0, pgd_alpha=0.5).run(Broken(), dataset)
+
+
 def test_attacks_work_in_inference_mode(dataset):
     attack = attacks.create("pgd", pgd_eps=0.1, pgd_alpha=0.02)
     expected = attack.run(Brightest(), dataset).metrics
@@ -331,6 +360,8 @@ def test_attacks_work_in_inference_mode(dataset):
 
 def test_a_ball_larger_than_the_range_of_a_pixel_is_refused(dataset):
     """On the command line 8 means 8/255; from Python it would let any image become any other."""
-    with pytest.raises(OptionError, match=r"pgd_eps must be at most 1, the range of a pixel \(8/255, not 8\); got 8"):
+    with pytest.raises(
+        OptionError, match=r"pgd_eps must be at most 1, the whole range of a pixel .*8/255, not 8\); got 8"
+    ):
         attacks.create("pgd", pgd_eps=8).run(Brightest(), dataset)
     attacks.create("pgd", pgd_eps=8, norm="2", iteration=1).run(Brightest(), dataset)

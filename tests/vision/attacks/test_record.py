@@ -86,6 +86,8 @@ def test_two_networks_without_a_name_are_two(dataset):
     names = [describe(net(*layers))["model"] for layers in ((), (nn.ReLU(),), (nn.Tanh(),))]
     assert len(set(names)) == 3 and all(name.startswith("Sequential-") for name in names)
     assert describe(make_network(0)) == describe(make_network(1)), "the weights are another matter"
+    strided = [net(nn.Conv2d(3, 3, 2, stride=2, padding=4), nn.Dropout(p)) for p in (0.1, 0.9)]
+    assert len({describe(each)["model"] for each in strided}) == 2
     named = net()
     named.name = "mine"
     assert describe(named) == {"model": "mine", "group": "yours"}
@@ -114,3 +116,34 @@ def test_the_report_keeps_other_data_apart_and_names_other_arithmetic(trained):
 def test_a_setup_that_cannot_be_meant(given, error, message):
     with pytest.raises(error, match=message):
         Setup(**given)
+
+
+class WithExtraState(nn.Linear):
+    """Its ``state_dict`` holds more than tensors."""
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"version": 3}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        pass
+
+
+def test_unusual_networks_have_records(dataset):
+    torch.manual_seed(0)
+    odd = nn.Sequential(nn.Flatten(), WithExtraState(192, 3))
+    result = attacks.create("pgd", test_num=2).run(odd, dataset)
+    assert result.weights_sha256 == validate(odd, dataset).weights_sha256 != ""
+    assert describe(nn.Sequential(nn.LazyLinear(3)))["model"].startswith("Sequential-")
+
+
+def test_a_wrapped_network_is_the_network(dataset, trained):
+    plain, compiled = validate(trained, dataset), torch.compile(trained, backend="eager")
+    for wrapped in (nn.DataParallel(trained), compiled, nn.DataParallel(compiled)):
+        found = attacks.create("membership", **ASKING["membership"]).run(wrapped, dataset)
+        assert (found.model, found.weights_sha256) == (plain.model, plain.weights_sha256)
+
+
+def test_files_of_other_weights_and_data_are_other_files(dataset, trained, tmp_path):
+    paths = {validate(net, data).write(tmp_path) for net, data in
+             ((trained, dataset), (make_network(3), dataset), (trained, make_dataset(seed=1)))}  # fmt: skip
+    assert len(paths) == 3

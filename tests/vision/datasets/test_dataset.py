@@ -109,9 +109,14 @@ def test_a_dataset_whose_parts_do_not_suit_is_refused() -> None:
 
 
 def test_numbers_that_are_not_those_of_pixels_are_refused() -> None:
-    for change in ({"mean": (77.8,) * 3}, {"std": (82.5,) * 3}, {"mean": (0.5,)}, {"std": (float("nan"),) * 3}):
-        (name,) = change
-        with pytest.raises(ValueError, match=f"{name} must be 3 numbers from 0 to 1, of pixels from 0 to 1; got"):
+    for change in (
+        {"mean": (77.8,) * 3},
+        {"std": (82.5,) * 3},
+        {"mean": (0.5,)},
+        {"std": (float("nan"),) * 3},
+        {"std": (0.0,) * 3},
+    ):
+        with pytest.raises(ValueError, match="must be 3 numbers from 0 to 1, of pixels from 0 to 1"):
             replace(make_dataset(), **change)
 
 
@@ -123,3 +128,5 @@ def test_a_data_set_of_ones_own_splits_has_the_numbers_of_its_training_images() 
     assert dataset.std == pytest.approx(pixels.std((0, 2, 3), correction=0).tolist(), abs=1e-6)
     assert dataset.class_names == ["0", "1", "2"] and not dataset.flip
     assert ImageDataset.of("mine", train, valid, ["a", "b", "c", "d"]).num_classes == 4
+    with pytest.raises(ValueError, match="mine: there are no training images"):
+        ImageDataset.of("mine", train.subset(slice(0, 0)), valid)

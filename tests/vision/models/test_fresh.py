@@ -138,14 +138,28 @@ def test_a_scripted_network_is_copied_with_leaves():
     torch.optim.SGD(twin.parameters(), lr=0.1)
 
 
-@pytest.mark.parametrize("change", ["kind", "shape"])
+@pytest.mark.parametrize("change", ["kind", "shape", "stride", "removed"])
 def test_a_network_that_was_changed_by_hand_is_not_taken_for_the_one_that_create_made(change):
     model = models.create("resnet18_comp", width=0.125)
     if change == "kind":
         parent = next(module for module in model.modules() if any(isinstance(c, nn.ReLU) for c in module.children()))
         name = next(name for name, child in parent.named_children() if isinstance(child, nn.ReLU))
         setattr(parent, name, nn.Tanh())
+    elif change == "stride":
+        next(module for module in model.modules() if isinstance(module, nn.Conv2d)).stride = (2, 2)
+    elif change == "removed":
+        del model.classifier[0]
     else:
         model.classifier = nn.Sequential(nn.Linear(64, 5))
-    with pytest.raises(UsageError, match="resnet18_comp cannot be built anew: .* changed since models.create made it"):
+    with pytest.raises(
+        UsageError, match="resnet18_comp cannot be built anew: it was changed since models.create made it"
+    ):
         fresh(model)
+
+
+def test_a_rectifier_that_no_longer_works_in_place_is_no_change():
+    model = models.create("vgg13_bn_comp", width=0.0625)
+    for module in model.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = not module.inplace
+    assert fresh(model).name == "vgg13_bn_comp"

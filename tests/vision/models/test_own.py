@@ -351,4 +351,24 @@ def test_the_digest_is_the_same_in_every_version_of_python(tmp_path, monkeypatch
     '''
     (tmp_path / "steady.py").write_text(textwrap.dedent(code), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    assert source_sha256("steady:Net") == "ba7691682c091d75b12b2a08a55c1a756d79a3f2286b34960dea5ed49b4c8233"
+    assert source_sha256("steady:Net") == "6e6d1e7560a41ff6268c6c2a9f42f73eebc2b3e7e653a091c2e53299356256cb"
+
+
+def test_long_code_is_digested_too(tmp_path, monkeypatch):
+    """A chain of branches deeper than Python recurses, a number of more digits than it writes."""
+    branches = "\n".join(f"    elif width == {number}: return {number}" for number in range(400))
+    monkeypatch.chdir(tmp_path)
+    for name, ending in (("long_one", "f"), ("long_two", "e")):
+        code = f"def build(width):\n    if width < 0: return None\n{branches}\nLARGE = 0x{'f' * 4999}{ending}\n"
+        (tmp_path / f"{name}.py").write_text(code)
+    assert len({source_sha256(f"{name}:build") for name in ("long_one", "long_two")}) == 2
+
+
+def test_different_code_has_different_digests(tmp_path, monkeypatch):
+    """The tree is written flat; what belongs to which node must still be told."""
+    monkeypatch.chdir(tmp_path)
+    codes = ["f(a, b)", "f(a)(b)", "f([a, b])", "f([a], b)", "f(a, b=b)", "f(a, 'b')", "f(a); b", "f(f'{a}b')"]
+    codes += ["f(f'{a}', b)", "f(1)", "f(1.0)", "f(True)", "f('1')", "f(b'1')", "f(-1)", "f(None)", "f(...)"]
+    for number, code in enumerate(codes):
+        (tmp_path / f"code{number}.py").write_text(f"def build():\n    {code}\n")
+    assert len({source_sha256(f"code{number}:build") for number in range(len(codes))}) == len(codes)

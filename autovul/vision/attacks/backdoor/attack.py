@@ -193,7 +193,7 @@ class BackdoorAttack(Attack, MarkOptions):
         if self.train_mode == "batch" and 0 < self.poison_percent * seen < 1 and not self.validate_only:
             raise OptionError(
                 f"poison_percent: {self.poison_percent} of the {seen} images that the training sees is not one "
-                f"triggered image; give 0, or at least {1 / seen:.2g}"
+                f"triggered image; give 0, or at least {least_fraction(seen):.2g}"
             )
 
     def _described(self, dataset: ImageDataset, seed: int) -> Trigger:

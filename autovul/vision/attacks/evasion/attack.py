@@ -27,7 +27,7 @@ from autovul.vision.attacks.base import (
     require_logits,
     untouched,
 )
-from autovul.vision.attacks.evasion.perturbation import Passes, Perturbation
+from autovul.vision.attacks.evasion.perturbation import Perturbation
 from autovul.vision.attacks.evasion.tally import Tally
 from autovul.vision.attacks.record import record
 from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
@@ -74,6 +74,13 @@ class EvasionAttack(Attack):
         """What to try where gradients are 0."""
         return "another attack may do better"
 
+    def require_meant(self) -> None:
+        """Refuse options that nobody can mean.
+
+        Raises:
+            OptionError: There is one.
+        """
+
     @abstractmethod
     def _perturb(self, model: nn.Module, images: Tensor, target: Tensor, generator: torch.Generator) -> Perturbation:
         """The algorithm: model and images are checked and the model needs no restoring."""
@@ -99,6 +106,7 @@ class EvasionAttack(Attack):
         return outcome.images, outcome.iterations
 
     def _attack(self, model: nn.Module, images: Tensor, target: Tensor, generator: torch.Generator) -> Perturbation:
+        self.require_meant()
         require_classes(target, len(images), "target")
         if not len(images):
             return Perturbation.begin(images, self.iteration)
@@ -164,15 +172,17 @@ class EvasionAttack(Attack):
 
         Raises:
             UserError: Fewer such images exist than were explicitly asked for, or none; or every gradient is 0.
+            OptionError: The options cannot be meant.
         """
+        self.require_meant()
         device = device_of(model)
         generator = torch.Generator(device).manual_seed(setup.seed)
         show = Progress("auto" if setup.progress else "off")
         batch_size = setup.attack_batch
         with environ.measure(device) as cost:
             model = quick(model)
+            images, labels, logits, asked = self._correctly_classified(model, dataset, setup.seed, batch_size)
             tally = Tally(untargeted=self.untargeted, judged=self.stop_threshold is not None)
-            images, labels, logits = self._correctly_classified(model, dataset, setup.seed, batch_size, tally.passes)
 
             def attack_batch(*batch: Tensor) -> None:
                 pixels, true, clean = (tensor.to(device) for tensor in batch)
@@ -202,22 +212,22 @@ class EvasionAttack(Attack):
             dataset,
             setup,
             metrics=tally.metrics(failure_iterations=2 * self.most_steps),
-            counts=tally.counts(),
+            counts={**tally.counts(), "selection": asked},
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,
             files=files,
         )
 
     def _correctly_classified(
-        self, model: nn.Module, dataset: ImageDataset, seed: int, batch_size: int, passes: Passes
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Images, labels and logits to start from, on the CPU; and no more forward passes than that takes."""
+        self, model: nn.Module, dataset: ImageDataset, seed: int, batch_size: int
+    ) -> tuple[Tensor, Tensor, Tensor, int]:
+        """Images, labels and logits to start from, on the CPU; and of how many images the model was asked for that."""
         split = dataset.attack_split()
         order = legacy_shuffle(len(split), seed)
         if self.target_class is not None:
             order = order[split.labels[order] != self.target_class]
         kept: list[tuple[Tensor, Tensor, Tensor]] = []
-        found, device = 0, device_of(model)
+        found, asked, device = 0, 0, device_of(model)
         for index in order.split(batch_size) if len(order) else ():
             if found >= self.test_num:
                 break
@@ -228,11 +238,11 @@ class EvasionAttack(Attack):
             right = logits.argmax(1) == labels
             kept.append((pixels[right], labels[right], logits[right]))
             found += int(right.sum())
-            passes.forward += len(pixels)
+            asked += len(pixels)
         exact = "test_num" in self.model_fields_set
         try:
             count = count_or_all(self.test_num, found, exact=exact, what="correctly classified images to attack")
         except ValueError as error:
             raise UserError(f"{dataset.name}: {error} (in 30 % of the validation split)") from None
         images, labels, logits = (torch.cat(tensors)[:count] for tensors in zip(*kept, strict=True))
-        return images, labels, logits
+        return images, labels, logits, asked

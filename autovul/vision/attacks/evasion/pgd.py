@@ -68,6 +68,13 @@ class PGD(EvasionAttack):
             return "grad_method nes estimates gradients from queries"
         return f"the loss does not change within sigma ({self.sigma:g}); a larger one may see more"
 
+    def require_meant(self) -> None:
+        if self.norm == "inf" and self.pgd_eps > 1:
+            raise OptionError(
+                f"pgd_eps must be at most 1, the whole range of a pixel (255 on the command line; from Python 8/255, "
+                f"not 8); got {self.pgd_eps:g}"
+            )
+
     @field_validator("norm", mode="before")
     @classmethod
     def _norm_as_number(cls, value: Any) -> Any:
@@ -93,8 +100,6 @@ class PGD(EvasionAttack):
         return self.model_copy(update=scaled)
 
     def _perturb(self, model: nn.Module, images: Tensor, target: Tensor, generator: torch.Generator) -> Perturbation:
-        if self.norm == "inf" and self.pgd_eps > 1:
-            raise OptionError(f"pgd_eps must be at most 1, the range of a pixel (8/255, not 8); got {self.pgd_eps:g}")
         best = self._descend(model, images, images, target, generator)
         for _ in range(self.num_restart):
             again = best.iterations.eq(-1).nonzero().squeeze(1)
