@@ -15,11 +15,13 @@ from autovul.base.checkpoint import load_state
 from autovul.base.environ import seed_everything
 from autovul.base.options import OptionError
 from autovul.base.result import Result
+from autovul.base.sweep.subject import key_of_record
 from autovul.base.trainer import Trainer, TrainingOptions
 from autovul.vision import attacks, datasets, models
 from autovul.vision.attacks.poisoning.labels import FreshlyPoisonedBatches, LabelPoison, wrong_labels
 from autovul.vision.datasets import ImageDataset, ImageSplit
 from autovul.vision.models.fresh import fresh
+from autovul.vision.planning import Planning
 from tests.vision.attacks.patches import PLAIN, RECIPE, make_network, setup, value
 
 # Labels
@@ -230,11 +232,13 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))
     words = "-d digits -m resnet18_comp --num_classes 2 --width 0.0625 --batch_size 64 --epoch 1 --no-tqdm"
     common = words.split()
-    assert main([*common, "--train_mode", "dataset", "--poison_percent", "0,0.4"]) == 0
+    line = [*common, "--train_mode", "dataset", "--poison_percent", "0,0.4"]
+    assert main(line) == 0
     assert "accuracy drop" in capsys.readouterr().out
     (path,) = (tmp_path / "data" / "result" / "poison").iterdir()
     result = Result.from_json(path.read_text())
     assert result.options["poison_percent"] == [0.0, 0.4]
+    assert key_of_record(result) == Planning().subject(["poison", *line])[0].key, "a sweep finds it"
     assert result.counts["wrong_labels_40pct"] == len(datasets.create("digits", num_classes=2).train) * 4 // 10
     weights = tmp_path / "data" / "model" / "image" / "digits" / "resnet18_comp.pth"
     dataset = datasets.create("digits", num_classes=2)
