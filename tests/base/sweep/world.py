@@ -42,7 +42,14 @@ def run(name: str, folder: Path, *, after: Sequence[Run] = (), trains: bool = Fa
     """A run; one that has another before it reads its weights."""
     weights = folder / "model" / f"{name}.pth" if trains else after[0].subject.weights if after else None
     subject = Subject(
-        "train" if trains else "attack", "", "digits", name, "nas", 1228, {"seed": 1228, **options}, weights
+        "train" if trains else "attack",
+        "",
+        "digits",
+        name,
+        "nas",
+        1228,
+        {"seed": 1228, "dataset": "digits", **options},
+        weights,
     )
     data = SimpleNamespace(dataset="digits", data_dir="data", data_path=None, num_classes=None, image_size=32)
     data.directory = folder / "no such folder"
