@@ -104,6 +104,7 @@ class _PgdStep:
 
     def __init__(self, options: AdversarialTrainingOptions, plain: Step) -> None:
         self.options, self.plain = options, plain
+        self.passes = (options.adv_train_iter + 1, options.adv_train_iter + 1)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Any) -> tuple[Tensor, Tensor]:
         options, start = self.options, x
@@ -120,6 +121,7 @@ class _TradesStep:
 
     def __init__(self, options: AdversarialTrainingOptions, plain: Step) -> None:
         self.options, self.plain = options, plain
+        self.passes = (options.adv_train_iter + 3, options.adv_train_iter + 2)
 
     def __call__(self, model: nn.Module, x: Tensor, y: Any) -> tuple[Tensor, Tensor]:
         with torch.no_grad(), evaluation_mode(model):

@@ -137,7 +137,7 @@ def _result(history: History, dataset: ImageDataset, model: nn.Module, seed: int
         else "",
         metrics={name: Metric(*figure) for name, figure in figures.items() if figure[0] is not None},
         series=tuple(record.row() for record in history.records),
-        counts={"epochs": last.epoch},
+        counts={"epochs": last.epoch, **history.counts()},
         environment={"precision": history.precision},
         **describe(model),
     )

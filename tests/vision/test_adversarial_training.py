@@ -156,6 +156,24 @@ def test_a_stopped_run_continues_to_the_same_bits(form, batches, tmp_path):
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
+@pytest.mark.parametrize("form", [None, "pgd", "free", "trades"])
+def test_passes_are_all_that_went_through_the_network(form, batches, tmp_path):
+    model, forward, backward = network(), [], []
+
+    def listen(module, inputs, output):
+        forward.append(len(output))
+        if output.requires_grad:
+            output.register_hook(lambda gradient: backward.append(len(gradient)))
+
+    model.register_forward_hook(listen)
+    for epochs in (1, 2):
+        step, source = adversarial(options(form), batches)
+        recipe = TrainingOptions(epoch=epochs, resume=epochs > 1, resume_changed=True)
+        trainer = Trainer(recipe, device="cpu", seed=5, step=step, state_path=tmp_path / "s", progress=Progress("off"))
+        history = trainer.fit(model, source, batches)
+    assert history.counts() == {"steps": 2 * len(source), "forward": sum(forward), "backward": sum(backward)}
+
+
 def test_options():
     units = AdversarialTrainingOptions(adv_train_eps=16.0, adv_train_alpha=0.5).in_pixel_units()
     assert (units.adv_train_eps, units.adv_train_alpha, units.adv_train_eval_eps) == (16 / 255, 0.5, None)

@@ -38,7 +38,10 @@ class Batches(Protocol):
 
 
 Step = Callable[[nn.Module, Tensor, Any], tuple[Tensor, Tensor]]
-"""``step(model, x, y) -> (loss, logits)``: a scalar to differentiate, and logits of x (N, classes) for the accuracy."""
+"""``step(model, x, y) -> (loss, logits)``: a scalar to differentiate, and logits of x (N, classes) for the accuracy.
+
+A step that takes more than one forward and one backward pass an image says so in an attribute, ``passes``: a pair.
+"""
 
 
 def labels_of(y: Any) -> Tensor:

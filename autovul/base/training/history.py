@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torch import Tensor
+
+COUNTED = ("steps", "forward", "backward")
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class History:
         best_epoch: The epoch after which they were reached.
         diverged_at: Epoch and step, from 1, of the first value that was not finite.
         resumed_from: Epoch and step already done when this run took over.
+        steps: Steps of the optimiser.
+        forward, backward: Passes, each of one image; validation's are among them.
     """
 
     records: list[EpochRecord] = field(default_factory=list)
@@ -77,6 +82,13 @@ class History:
     best_epoch: int | None = None
     diverged_at: tuple[int, int] | None = None
     resumed_from: tuple[int, int] | None = None
+    steps: int = 0
+    forward: int = 0
+    backward: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """What the run took, for a result."""
+        return {name: getattr(self, name) for name in COUNTED}
 
     @property
     def best_accuracy(self) -> float | None:
@@ -95,9 +107,17 @@ class History:
             "records": [asdict(record) for record in self.records],
             "best_state": self.best_state,
             "best_epoch": self.best_epoch,
+            **self.counts(),
         }
 
     def from_plain(self, plain: dict[str, Any]) -> None:
         """Take over what `to_plain` gave."""
         self.records = [EpochRecord(**record) for record in plain["records"]]
         self.best_state, self.best_epoch = plain["best_state"], plain["best_epoch"]
+        self.steps, self.forward, self.backward = (plain[name] for name in COUNTED)
+
+
+def total(histories: Iterable[History]) -> dict[str, int]:
+    """What several runs took together."""
+    counts = [history.counts() for history in histories]
+    return {name: sum(count[name] for count in counts) for name in COUNTED}

@@ -161,7 +161,12 @@ class TrainingRun:
             nn.utils.clip_grad_norm_(self.part.parameters, self.options.grad_clip)
         state.scaler.step(state.optimiser)
         state.scaler.update()
-        state.mean.add(loss, correct, len(labels_of(y)))
+        count = len(labels_of(y))
+        state.mean.add(loss, correct, count)
+        forward, backward = getattr(self.step, "passes", (1, 1))
+        state.history.steps += 1
+        state.history.forward += forward * count
+        state.history.backward += backward * count
 
     def _end_epoch(self) -> None:
         state, mean = self.state, self.state.mean
@@ -213,10 +218,12 @@ class TrainingRun:
         assert self.valid is not None
         try:
             with preserved_random_state(self.device):
-                return evaluate_pairs(self.state.model, self._until_stopped(self.valid.epoch(0)))
+                found = evaluate_pairs(self.state.model, self._until_stopped(self.valid.epoch(0)))
         except _Stopped:
             self.file.save(self.state)
             self._leave()
+        self.state.history.forward += found.count
+        return found
 
     def _until_stopped(self, pairs: Iterable[tuple[Tensor, Any]]) -> Iterator[tuple[Tensor, Any]]:
         for pair in pairs:

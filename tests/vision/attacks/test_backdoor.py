@@ -98,7 +98,7 @@ def test_fraction_0_plants_nothing(dataset, trained):
 def test_a_killed_run_goes_on_where_it_was(dataset, trained, tmp_path, monkeypatch):
     attack = create("imc")
     recipe = RECIPE.model_copy(update={"epoch": 3})
-    attack.run(trained, dataset, setup(folder=tmp_path / "whole", training=recipe))
+    whole = attack.run(trained, dataset, setup(folder=tmp_path / "whole", training=recipe))
     monkeypatch.setattr("autovul.base.training.state_file.LARGEST_SHARE", 1e9)  # save after every epoch
     original = PoisonedBatches.epoch
 
@@ -112,7 +112,9 @@ def test_a_killed_run_goes_on_where_it_was(dataset, trained, tmp_path, monkeypat
     with pytest.raises(KeyboardInterrupt):
         attack.run(trained, dataset, resuming)
     monkeypatch.setattr(PoisonedBatches, "epoch", original)
-    assert len(attack.run(trained, dataset, resuming).series) == 4
+    resumed = attack.run(trained, dataset, resuming)
+    assert len(resumed.series) == 4
+    assert resumed.counts == whole.counts and whole.counts["backward"] > 3 * len(dataset.train), "images and triggers"
     first, second = (
         load_state(tmp_path / run / "square_white_tar1_alpha0.00_mark(2,2).pth") for run in ("whole", "killed")
     )

@@ -126,8 +126,11 @@ def test_fractions_in_one_run_are_the_runs_one_by_one_and_more_poison_costs_more
     assert [value(together, f"accuracy_drop_{name}") for name in ("30pct", "60pct")] == pytest.approx(drops)
     assert value(together, "accuracy_drop") == pytest.approx(sum(drops) / 2)
     assert 0 < drops[0] < drops[1]
-    assert together.counts == {"training_images": 120, "wrong_labels_0pct": 0, "wrong_labels_30pct": 36,
-                               "wrong_labels_60pct": 72}  # fmt: skip
+    wrong = {"wrong_labels_0pct": 0, "wrong_labels_30pct": 36, "wrong_labels_60pct": 72}
+    steps, trained = 3 * 8 * -(-120 // long.batch_size), 3 * 8 * 120
+    validated = 3 * 2 * len(dataset.valid)  # before the first epoch and after the last
+    passes = {"steps": steps, "forward": trained + validated, "backward": trained}
+    assert together.counts == {"training_images": 120, **wrong, **passes}
     assert Result.from_json(together.to_json()) == together.replace(
         options=json.loads(json.dumps(dict(together.options)))
     )
@@ -176,7 +179,7 @@ def test_a_killed_run_goes_on_where_it_was(dataset, tmp_path, monkeypatch):
         attack.run(make_network(), dataset, resuming)
     monkeypatch.setattr(FreshlyPoisonedBatches, "epoch", original)
     resumed = attack.run(make_network(), dataset, resuming)
-    assert resumed.metrics == whole.metrics
+    assert (resumed.metrics, resumed.counts) == (whole.metrics, whole.counts)
     for name in ("poisoned_0pct.pth", "poisoned_40pct.pth"):
         first, second = (load_state(tmp_path / run / name) for run in ("whole", "killed"))
         assert all(torch.equal(first[key], second[key]) for key in first)

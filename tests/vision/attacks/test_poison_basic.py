@@ -119,4 +119,5 @@ def test_a_training_that_diverges_ends_the_run_and_leaves_the_rows_before_it(dat
     result = attacks.create("poison_basic", test_num=6).run(trained, dataset, setup())
     assert (result.status, result.message) == ("diverged", "the training for input 3 of 6 diverged")
     assert result.metrics == {} and [row["input"] for row in result.series] == [0, 1]
-    assert result.counts == {"inputs": 6, "trainings": 2}
+    counts = {name: result.counts[name] for name in ("inputs", "trainings", "steps")}
+    assert counts == {"inputs": 6, "trainings": 2, "steps": 3 * fits[0].steps}

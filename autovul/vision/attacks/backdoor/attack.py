@@ -140,7 +140,7 @@ class BackdoorAttack(Attack, MarkOptions):
             if history.status == "ok":
                 after = scene.judge(victim, trigger, self.target_class)
                 before = scene.judge(model, trigger, self.target_class) if trigger is not described else before
-        result = self._result(scene).replace(
+        result = self._result(scene, history.counts()).replace(
             series=tuple(epoch.row() for epoch in history.records),
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,
@@ -204,10 +204,10 @@ class BackdoorAttack(Attack, MarkOptions):
         except OptionError as error:
             raise OptionError(error.rule or str(error)) from None
 
-    def _result(self, scene: Scene) -> Result:
+    def _result(self, scene: Scene, training: Mapping[str, int]) -> Result:
         poisoned = len(seeded_fraction(len(scene.dataset.train), self.poison_percent, scene.setup.seed))
         counts = {"poisoned_images": poisoned} if self.train_mode == "dataset" else {}
-        found: dict[str, Any] = {"metrics": dict(scene.metrics), "counts": {**counts, **scene.counts}}
+        found: dict[str, Any] = {"metrics": dict(scene.metrics), "counts": {**counts, **scene.counts, **training}}
         return record(self, scene.model, scene.dataset, scene.setup, **found)
 
     def _draw(self, scene: Scene, trigger: Trigger, after: Measurement) -> dict[str, str]:
@@ -238,7 +238,7 @@ class BackdoorAttack(Attack, MarkOptions):
         scene = Scene(model, dataset, replace(setup, seed=recipe.get("seed", setup.seed)))
         with environ.measure(scene.device) as cost:
             before, after = (scene.judge(network, trigger, saved.target_class) for network in (model, victim))
-        return saved._result(scene).replace(
+        return saved._result(scene, {}).replace(
             options={**recipe, **options, "validate_only": True},
             metrics=_metrics(before, after),
             seconds=cost.seconds,

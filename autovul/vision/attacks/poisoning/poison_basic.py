@@ -16,6 +16,7 @@ from autovul.base.options import OptionError, option
 from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result
 from autovul.base.trainer import Trainer
+from autovul.base.training.history import History, total
 from autovul.vision.attacks.base import Attack, Setup, device_of, registry, require_fitting, untouched
 from autovul.vision.attacks.record import record
 from autovul.vision.attacks.retraining import augmentation, clean_accuracy, training_options
@@ -113,6 +114,7 @@ class PoisonBasic(Attack):
             clean = dataset.train_batches(setup.batch_size, device, setup.seed, augmentation(self, setup, dataset))
             before = clean_accuracy(model, dataset, setup.valid_batch)
             rows: list[dict[str, Any]] = []
+            histories: list[History] = []
             message = ""
             show.start(len(inputs.labels), done=0)
             for number in range(len(inputs.labels)):
@@ -126,7 +128,7 @@ class PoisonBasic(Attack):
                     auxiliary_weight=getattr(model, "auxiliary_weight", 0.4),
                     progress=Progress("off"),
                 )
-                history = trainer.fit(poisoned, batches)
+                histories.append(history := trainer.fit(poisoned, batches))
                 found = None if history.status != "ok" else self._outcome(poisoned, image, dataset, setup)
                 if found is None:
                     message = f"the training for input {number + 1} of {len(inputs.labels)} diverged"
@@ -143,7 +145,7 @@ class PoisonBasic(Attack):
             message=message,
             metrics={} if message else _metrics(rows, before, len(dataset.valid)),
             series=tuple(rows),
-            counts={"inputs": len(inputs.labels), "trainings": len(rows)},
+            counts={"inputs": len(inputs.labels), "trainings": len(rows), **total(histories)},
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,
             environment={"precision": history.precision},

@@ -16,7 +16,7 @@ from autovul.base.errors import UserError
 from autovul.base.options import OptionError, option
 from autovul.base.result import Metric, Result
 from autovul.base.training.evaluation import Batches
-from autovul.base.training.history import History
+from autovul.base.training.history import History, total
 from autovul.base.training.random_state import preserved_random_state
 from autovul.vision.attacks.base import Attack, Setup, device_of, registry, require_fitting
 from autovul.vision.attacks.poisoning.labels import FreshlyPoisonedBatches, LabelPoison
@@ -138,7 +138,7 @@ class PoisonRandom(Attack):
             message=f"the training at fraction {', '.join(map(str, lost))} diverged" if lost else "",
             metrics=_metrics(histories, len(dataset.valid)),
             series=_series(histories),
-            counts={"training_images": len(dataset.train), **_counts(poisons)},
+            counts={"training_images": len(dataset.train), **_counts(poisons), **total(histories.values())},
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,
             environment={"precision": histories[self.fractions[0]].precision},
