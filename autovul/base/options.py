@@ -62,8 +62,8 @@ def option(
 class Options(pydantic.BaseModel):
     """A frozen group of options. Constructing it checks every value; a violation is one line.
 
-    Whole numbers serve as floats, lists as tuples, NumPy scalars as Python's, and paths as text or text as a path;
-    nothing else is converted, and neither NaN nor an infinity is a number here.
+    Whole numbers serve as floats, lists, ranges and arrays as tuples, NumPy scalars as Python's, and paths as text or
+    text as a path; nothing else is converted, and neither NaN nor an infinity is a number here.
 
     Raises:
         OptionError: For an unknown name (with the nearest ones), a wrong type, or a value out of range.
@@ -94,9 +94,9 @@ class Options(pydantic.BaseModel):
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | range):
         return tuple(map(_plain, value))
-    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+    return _plain(value.tolist()) if hasattr(value, "tolist") else value  # NumPy's scalars and arrays, tensors
 
 
 def _as_declared(annotation: Any, value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+import torch
 
 from autovul.base.options import OptionError, Options, option
 
@@ -38,6 +39,11 @@ def test_conversions():
     assert isinstance(example.count, int)
     assert Example(rate=np.float32(0.25)).rate == 0.25
     assert Example(limit=None).limit is None
+    for sizes in (range(1, 4), np.arange(1, 4), [np.int64(1), 2, 3], torch.arange(1, 4)):
+        found = Example(sizes=sizes).sizes
+        assert found == (1, 2, 3) and all(type(size) is int for size in found)
+    with pytest.raises(OptionError, match="count"):
+        Example(count=np.arange(2))
 
 
 @pytest.mark.parametrize(
