@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from autovul.base import environ
 from autovul.base.errors import UserError
-from autovul.base.memory import in_parts
-from autovul.base.metrics import NonFiniteOutput, require_finite
-from autovul.base.options import OptionError, option
-from autovul.base.progress import Progress
+from autovul.base.metrics import NonFiniteOutput
+from autovul.base.options import option
 from autovul.base.result import Result
 from autovul.vision.attacks.base import (
-    Attack,
     Setup,
-    ask,
     device_of,
     quick,
-    require_all_classes,
     require_classes,
     require_images,
     require_logits,
     untouched,
 )
+from autovul.vision.attacks.evasion.image_attack import ImageAttack
 from autovul.vision.attacks.evasion.perturbation import Perturbation
 from autovul.vision.attacks.evasion.tally import Tally
 from autovul.vision.attacks.record import record
-from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
 
 if TYPE_CHECKING:
     from autovul.vision.datasets import ImageDataset
 
 
-class EvasionAttack(Attack):
+class EvasionAttack(ImageAttack):
     """An attack that changes an image so that the model errs.
 
     The stop condition of a targeted attack: the target's confidence exceeds ``stop_threshold`` and, with
@@ -45,25 +40,11 @@ class EvasionAttack(Attack):
     what the artifact counts as success.
     """
 
-    experiment: ClassVar[str] = "adv_attack"
-
     iteration: int = option(7, "Steps at the most.", ge=0)
     stop_threshold: float | None = option(
         0.99, "Confidence at which an image counts as done; none: take every step and check nothing.", ge=0, le=1
     )
     require_class: bool = option(False, "An image is done only if the target is also its top class.")
-    target_idx: int = option(
-        -1, "Rank of the target among the model's logits: -1 least likely, 1 second most likely, 0 untargeted."
-    )
-    target_class: int | None = option(
-        None, "Target every image at this class instead; its own images are left out.", ge=0
-    )
-    test_num: int = option(1000, "Correctly classified images to attack, from 30 % of the validation split.", ge=1)
-
-    @property
-    def untargeted(self) -> bool:
-        """Whether the attack only has to leave the original class."""
-        return self.target_idx == 0 and self.target_class is None
 
     @property
     def most_steps(self) -> int:
@@ -141,21 +122,6 @@ class EvasionAttack(Attack):
             return (confidence <= self.stop_threshold) & ~top
         return (confidence > self.stop_threshold) & (top | (not self.require_class))
 
-    def choose_target(self, logits: Tensor) -> Tensor:
-        """The class that each image is driven to (for an untargeted attack: away from), by the options.
-
-        Args:
-            logits: (N, classes) of the clean images.
-        """
-        classes = logits.shape[1]
-        if self.target_class is not None:
-            if self.target_class >= classes:
-                raise OptionError(f"target_class must be from 0 to {classes - 1}, got {self.target_class}")
-            return torch.full((len(logits),), self.target_class, dtype=torch.int64, device=logits.device)
-        if not -classes < self.target_idx < classes:
-            raise OptionError(f"target_idx must be from {1 - classes} to {classes - 1}, got {self.target_idx}")
-        return logits.argsort(dim=1, descending=True, stable=True)[:, self.target_idx]  # of equal ones, as argmax
-
     def run(self, model: nn.Module, dataset: ImageDataset, setup: Setup = Setup()) -> Result:
         """Attack ``test_num`` correctly classified images of the 30 % split, in random order.
 
@@ -177,11 +143,9 @@ class EvasionAttack(Attack):
         self.require_meant()
         device = device_of(model)
         generator = torch.Generator(device).manual_seed(setup.seed)
-        show = Progress("auto" if setup.progress else "off")
-        batch_size = setup.attack_batch
         with environ.measure(device) as cost:
             model = quick(model)
-            images, labels, logits, asked = self._correctly_classified(model, dataset, setup.seed, batch_size)
+            images, labels, logits, asked = self.correctly_classified(model, dataset, setup.seed, setup.attack_batch)
             tally = Tally(untargeted=self.untargeted, judged=self.stop_threshold is not None)
 
             def attack_batch(*batch: Tensor) -> None:
@@ -193,10 +157,7 @@ class EvasionAttack(Attack):
                         self._judge_end(model, outcome, target)
                 tally.add(pixels, true, clean, target, outcome)
 
-            show.start(-(-len(images) // batch_size), done=0)
-            for _ in in_parts(attack_batch, (images, labels, logits), batch_size, device):
-                show.advance(self.name)
-            show.close()
+            self.batch_by_batch(attack_batch, (images, labels, logits), device, setup)
         if tally.nothing_moved:
             raise UserError(
                 f"the gradient is 0 for all {tally.counts()['zero_gradients']} images that did not succeed at once, so "
@@ -217,32 +178,3 @@ class EvasionAttack(Attack):
             peak_memory=cost.peak_memory,
             files=files,
         )
-
-    def _correctly_classified(
-        self, model: nn.Module, dataset: ImageDataset, seed: int, batch_size: int
-    ) -> tuple[Tensor, Tensor, Tensor, int]:
-        """Images, labels and logits to start from, on the CPU; and of how many images the model was asked for that."""
-        split = dataset.attack_split()
-        order = legacy_shuffle(len(split), seed)
-        if self.target_class is not None:
-            order = order[split.labels[order] != self.target_class]
-        kept: list[tuple[Tensor, Tensor, Tensor]] = []
-        found, asked, device = 0, 0, device_of(model)
-        for index in order.split(batch_size) if len(order) else ():
-            if found >= self.test_num:
-                break
-            pixels, labels = split.pixels(index), split.labels[index]
-            with untouched(model), torch.no_grad():
-                parts = in_parts(lambda part: ask(model, part.to(device)).cpu(), (pixels,), batch_size, device)
-                logits = require_all_classes(require_finite(torch.cat([*parts])), dataset)
-            right = logits.argmax(1) == labels
-            kept.append((pixels[right], labels[right], logits[right]))
-            found += int(right.sum())
-            asked += len(pixels)
-        exact = "test_num" in self.model_fields_set
-        try:
-            count = count_or_all(self.test_num, found, exact=exact, what="correctly classified images to attack")
-        except ValueError as error:
-            raise UserError(f"{dataset.name}: {error} (in 30 % of the validation split)") from None
-        images, labels, logits = (torch.cat(tensors)[:count] for tensors in zip(*kept, strict=True))
-        return images, labels, logits, asked

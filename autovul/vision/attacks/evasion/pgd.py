@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,6 +13,7 @@ from autovul.base.options import OptionError, option
 from autovul.vision.attacks.base import registry, require_differentiable, require_logits
 from autovul.vision.attacks.evasion.attack import EvasionAttack
 from autovul.vision.attacks.evasion.black_box import ESTIMATORS, LEAST_QUERIES
+from autovul.vision.attacks.evasion.norms import Norm, lengths, unit, within
 from autovul.vision.attacks.evasion.perturbation import Passes, Perturbation
 
 _ESTIMATED = "grad_method=nes|sgd|hess|zoo"
@@ -45,7 +45,7 @@ class PGD(EvasionAttack):
         unit="pixels",
     )
     pgd_eps: float = option(8 / 255, "Radius of the ball; on the command line as for --pgd_alpha.", ge=0, unit="pixels")
-    norm: Literal["inf", "2"] = option("inf", "Norm of the ball and of the step.")
+    norm: Norm = option("inf", "Norm of the ball and of the step.")
     num_restart: int = option(
         0,
         "Further tries, each from a random point of the ball, for the images that failed; the best try is kept.",
@@ -74,13 +74,6 @@ class PGD(EvasionAttack):
                 f"pgd_eps must be at most 1, the whole range of a pixel (255 on the command line; from Python 8/255, "
                 f"not 8); got {self.pgd_eps:g}"
             )
-
-    @field_validator("norm", mode="before")
-    @classmethod
-    def _norm_as_number(cls, value: Any) -> Any:
-        if value == math.inf:
-            return "inf"
-        return "2" if value == 2 else value
 
     @model_validator(mode="after")
     def _enough_queries(self) -> PGD:
@@ -133,7 +126,7 @@ class PGD(EvasionAttack):
             active = active[going]
             gradient = self._gradient(model, images, logits, going, target[active], generator, result.passes)
             result.note_gradient(active, gradient, step)
-            direction = gradient.sign() if self.norm == "inf" else _unit(gradient)
+            direction = gradient.sign() if self.norm == "inf" else unit(gradient)
             images = self._project(images.detach()[going] - self.pgd_alpha * direction, clean[active])
         result.images[active] = images
         # With a stop condition the last step is judged too, and tries are compared by their final loss.
@@ -200,12 +193,7 @@ class PGD(EvasionAttack):
         return -loss if self.untargeted else loss
 
     def _project(self, images: Tensor, clean: Tensor) -> Tensor:
-        offset = images - clean
-        if self.norm == "inf":
-            offset = offset.clamp(-self.pgd_eps, self.pgd_eps)
-        else:
-            offset = offset * (self.pgd_eps / _norms(offset).clamp_min(1e-30)).clamp_max(1.0)
-        return (clean + offset).clamp(0.0, 1.0)
+        return (clean + within(images - clean, self.pgd_eps, self.norm)).clamp(0.0, 1.0)
 
     def _random_offset(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """A point drawn uniformly from the ball."""
@@ -214,15 +202,4 @@ class PGD(EvasionAttack):
             return (2 * torch.rand(images.shape, **options) - 1) * self.pgd_eps
         direction = torch.randn(images.shape, **options)
         radius = torch.rand((len(images), 1, 1, 1), **options) ** (1 / images[0].numel())
-        return direction / _norms(direction) * radius * self.pgd_eps
-
-
-def _unit(batch: Tensor) -> Tensor:
-    """Each image's tensor at length 1, or 0; scaled first, since the squares of small gradients are 0."""
-    largest = batch.abs().amax((1, 2, 3), keepdim=True)
-    scaled = batch / largest.clamp_min(torch.finfo(batch.dtype).tiny)
-    return scaled / _norms(scaled).clamp_min(1.0)
-
-
-def _norms(batch: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(batch, dim=(1, 2, 3), keepdim=True)
+        return direction / lengths(direction, "2")[:, None, None, None] * radius * self.pgd_eps

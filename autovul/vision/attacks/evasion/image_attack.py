@@ -1,0 +1,93 @@
+"""What attacks on single test images share: which images, and which class each is driven to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from autovul.base.errors import UserError
+from autovul.base.memory import in_parts
+from autovul.base.metrics import require_finite
+from autovul.base.options import OptionError, option
+from autovul.base.progress import Progress
+from autovul.vision.attacks.base import Attack, Setup, ask, device_of, require_all_classes, untouched
+from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
+
+if TYPE_CHECKING:
+    from autovul.vision.datasets import ImageDataset
+
+
+class ImageAttack(Attack):
+    """An attack that changes test images, one independently of the other."""
+
+    experiment: ClassVar[str] = "adv_attack"
+
+    target_idx: int = option(
+        -1, "Rank of the target among the model's logits: -1 least likely, 1 second most likely, 0 untargeted."
+    )
+    target_class: int | None = option(
+        None, "Target every image at this class instead; its own images are left out.", ge=0
+    )
+    test_num: int = option(1000, "Correctly classified images to attack, from 30 % of the validation split.", ge=1)
+
+    @property
+    def untargeted(self) -> bool:
+        """Whether the attack only has to leave the original class."""
+        return self.target_idx == 0 and self.target_class is None
+
+    def choose_target(self, logits: Tensor) -> Tensor:
+        """The class that each image is driven to (for an untargeted attack: away from), by the options.
+
+        Args:
+            logits: (N, classes) of the clean images.
+        """
+        classes = logits.shape[1]
+        if self.target_class is not None:
+            if self.target_class >= classes:
+                raise OptionError(f"target_class must be from 0 to {classes - 1}, got {self.target_class}")
+            return torch.full((len(logits),), self.target_class, dtype=torch.int64, device=logits.device)
+        if not -classes < self.target_idx < classes:
+            raise OptionError(f"target_idx must be from {1 - classes} to {classes - 1}, got {self.target_idx}")
+        return logits.argsort(dim=1, descending=True, stable=True)[:, self.target_idx]  # of equal ones, as argmax
+
+    def correctly_classified(
+        self, model: nn.Module, dataset: ImageDataset, seed: int, batch_size: int
+    ) -> tuple[Tensor, Tensor, Tensor, int]:
+        """Images, labels and logits to start from, on the CPU; and of how many images the model was asked for that."""
+        split = dataset.attack_split()
+        order = legacy_shuffle(len(split), seed)
+        if self.target_class is not None:
+            order = order[split.labels[order] != self.target_class]
+        kept: list[tuple[Tensor, Tensor, Tensor]] = []
+        found, asked, device = 0, 0, device_of(model)
+        for index in order.split(batch_size) if len(order) else ():
+            if found >= self.test_num:
+                break
+            pixels, labels = split.pixels(index), split.labels[index]
+            with untouched(model), torch.no_grad():
+                parts = in_parts(lambda part: ask(model, part.to(device)).cpu(), (pixels,), batch_size, device)
+                logits = require_all_classes(require_finite(torch.cat([*parts])), dataset)
+            right = logits.argmax(1) == labels
+            kept.append((pixels[right], labels[right], logits[right]))
+            found += int(right.sum())
+            asked += len(pixels)
+        exact = "test_num" in self.model_fields_set
+        try:
+            count = count_or_all(self.test_num, found, exact=exact, what="correctly classified images to attack")
+        except ValueError as error:
+            raise UserError(f"{dataset.name}: {error} (in 30 % of the validation split)") from None
+        images, labels, logits = (torch.cat(tensors)[:count] for tensors in zip(*kept, strict=True))
+        return images, labels, logits, asked
+
+    def batch_by_batch(
+        self, function: Callable[..., None], rows: Sequence[Tensor], device: torch.device, setup: Setup
+    ) -> None:
+        """Hand the rows of the tensors to ``function``, as many at a time as the setup says and memory holds."""
+        show = Progress("auto" if setup.progress else "off")
+        show.start(-(-len(rows[0]) // setup.attack_batch), done=0)
+        for _ in in_parts(function, rows, setup.attack_batch, device):
+            show.advance(self.name)
+        show.close()
