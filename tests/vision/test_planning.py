@@ -16,6 +16,7 @@ from autovul.base.sweep.planner import Planner
 from autovul.vision import commands
 from autovul.vision.models.options import ModelOptions
 from autovul.vision.planning import Planning
+from autovul.vision.utils.model_archs.darts.genotype_file import write_genotype
 from autovul.vision.utils.model_archs.darts.genotypes import GENOTYPES
 
 MANUAL = {
@@ -26,9 +27,9 @@ NAS = {"amoebanet", "darts", "drnas", "enas", "nasnet", "pc_darts", "pdarts", "r
 MITIGATED = {"diy_deep", "diy_noskip", "diy_deep_noskip"}
 
 
-def plan(*experiments: str, scale: str = "paper", files=(), **wish):
+def plan(*experiments: str, scale: str | Scale = "paper", files=(), **wish):
     planner = Planner(load_experiments([*experiments, *files]), Planning())
-    return planner.plan(Wish(experiments, load_scale(scale), **wish))
+    return planner.plan(Wish(experiments, scale if isinstance(scale, Scale) else load_scale(scale), **wish))
 
 
 def by_experiment(runs, name):
@@ -125,6 +126,38 @@ def test_passed_options_go_to_the_commands_that_have_them():
     assert "--lr=0.1" in flags["train"]
     assert not any("lr" in flag for flag in (*flags["adv_attack"], *flags["grad_var"]))
     assert not any("pgd_eps" in flag for flag in (*flags["train"], *flags["grad_var"]))
+
+
+def test_a_scale_speaks_of_all_attacks_of_a_command():
+    """Its ε is PGD's; the search for the nearest adversarial example has none."""
+    runs = plan("fig2", "distance", scale="smoke", networks=("darts",), seeds=1)
+    flags = {run.subject.algorithm: run.argv for run in runs if run.argv[0] == "adv_attack"}
+    assert "--pgd_eps=40/255" in flags["pgd"]
+    assert not any("pgd" in flag for flag in flags["fmn"])
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"options": {"trian": {"epoch": 1}}}, r"scale mine: options: no command 'trian' \(nearest: train"),
+        ({"options": {"train": {"epcoh": 1}}}, r"scale mine: epcoh: unknown option \(nearest: epoch"),
+        ({"grids": {"fig100": {"sample_num": (1,)}}}, r"scale mine: grids: no experiment 'fig100' \(nearest: fig10"),
+        ({"by_network": {"resnet18": {"width": 0.5}}}, r"by_network: no network 'resnet18' \(nearest: resnet18_comp"),
+        ({"by_network": {"bit_comp": {"width": 0.5}}}, "by_network: bit_comp is called bit-m-r50x1_comp there"),
+    ],
+)
+def test_a_slip_in_a_scale_is_refused(change, message):
+    scale = load_scale("smoke").model_copy(update={"name": "mine", **change})
+    with pytest.raises(UsageError, match=message):
+        plan("table1", scale=scale, networks=("darts",))
+
+
+def test_a_scale_may_speak_of_networks_of_ones_own(tmp_path):
+    cells = tmp_path / "my_darts.yaml"
+    write_genotype(cells, GENOTYPES["drnas"])
+    scale = load_scale("smoke").model_copy(update={"by_network": {"my_darts": {"layers": 3}, "other_Q": {"layers": 5}}})
+    runs = plan("table1", scale=scale, networks=(str(cells),))
+    assert all("--layers=3" in run.argv for run in runs)
 
 
 def test_a_configuration_file_holds_for_every_run_above_the_workspace(workspace):

@@ -13,6 +13,7 @@ from autovul.base.errors import UsageError, nearest
 from autovul.base.experiments import Experiment, Scale
 from autovul.base.groups import GROUPS
 from autovul.base.sweep.plan import FIRST_SEED, Catalogue, Run, Wish
+from autovul.base.sweep.scale_check import require_known
 from autovul.base.sweep.subject import Subject
 
 PUBLISHED = "validate"  # what takes the place of a training where weights are given
@@ -45,6 +46,7 @@ class Planner:
                 would overwrite the other's weights; a network that has no run of what must come first.
         """
         self._check_options(wish)
+        require_known(wish.scale, self.experiments, self.catalogue, wish.networks or ())
         asked = wish.experiments or tuple(self.experiments)
         scaled = {name: wish.scale.apply(self.experiments[name]) for name in self._with_what_comes_first(asked)}
         members = self._members(scaled, asked, wish)
@@ -103,10 +105,16 @@ class Planner:
         schedule = experiment.schedule if command == experiment.command else {}
         algorithm = _algorithm(experiment, wish)
         given = self._given(command, algorithm, wish, network[0])
+        of_scale = wish.scale.options.get(command, {})
+
+        def left_out(name: str) -> bool:
+            """A scale speaks of all attacks of a command."""
+            return name in of_scale and not self._takes(command, algorithm, name)
+
         options = {
             "dataset": wish.scale.dataset,
             **self._of_scale(wish.scale, *network),
-            **schedule,
+            **{name: value for name, value in schedule.items() if not left_out(name)},
             **experiment.options,
             **cell,
             **{name: value for name, value in given.items() if name not in cell},
