@@ -16,6 +16,7 @@ BASH = shutil.which("bash")
 SCRIPTS = {
     "train": "table1",
     "adv_attack": "fig2",
+    "distance": "distance",
     "poison": "fig6",
     "backdoor": "fig7",
     "extraction": "fig9",

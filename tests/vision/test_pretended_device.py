@@ -22,6 +22,7 @@ from tests.vision.attacks import backdoors, patches
 
 OPTIONS: dict[str, dict] = {
     "pgd": {"test_num": 12, "pgd_eps": 0.2, "pgd_alpha": 0.1, "num_restart": 1, "target_idx": 1},
+    "fmn": {"test_num": 12, "iteration": 10},
     "poison_random": {"poison_percent": (0.0, 0.3)},
     "poison_basic": {"test_num": 2},
     **{name: {**backdoors.OPTIONS, **extra} for name, extra in backdoors.EXTRA.items()},

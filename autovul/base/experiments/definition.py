@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -34,19 +34,20 @@ class Control(Options):
 
 
 class Claim(Options):
-    """What the paper says of an experiment, in numbers.
+    """What is claimed of an experiment, in numbers.
 
     Either a difference of two groups of networks, ``first`` minus ``second``, that is ``expected`` to within
-    ``tolerance``; or (``range``) a band in which most networks of ``first`` lie. Without either, the difference is
-    shown and not judged.
+    ``tolerance``, or of which only the ``direction`` is claimed; or (``range``) a band in which most networks of
+    ``first`` lie. Without any of them, the difference is shown and not judged.
 
     Args:
-        says: The claim in words; continues "the paper says that".
+        says: The claim in words; continues "the paper says that" where it is the paper's.
         metric: The metric of the result records that decides.
         unit: Its unit in the claim.
         first, second: Networks and groups of networks.
         where: Values of the experiment's grid; ``largest`` and ``smallest`` mean those that there are records of.
         expected, tolerance: Of the difference.
+        direction: Whether ``first`` is higher or lower, where no number is expected.
         range: Least and greatest value of a network.
         controls: Other readings by name.
     """
@@ -59,6 +60,7 @@ class Claim(Options):
     where: dict[str, Scalar] = option({}, "Values of the grid.")
     expected: float | None = option(None, "The difference.")
     tolerance: float | None = option(None, "Half the width of the expected band.", gt=0)
+    direction: Literal["higher", "lower"] | None = option(None, "Of the difference, where no number is expected.")
     range: tuple[float, float] | None = option(None, "Least and greatest value of a network.")
     controls: dict[str, Control] = option({}, "Other readings by name.")
 
@@ -68,11 +70,20 @@ class Claim(Options):
             raise ValueError("a claim needs second (a difference) or range (a band), and not both")
         if self.expected == 0:
             raise ValueError("expected must not be 0: a claim needs a direction")
+        if sum(each is not None for each in (self.expected, self.direction, self.range)) > 1:
+            raise ValueError("a claim gives one of expected, direction and range")
         if self.tolerance is not None and self.expected is None:
             raise ValueError("tolerance goes with expected")
         if self.range is not None and not self.range[0] < self.range[1]:
             raise ValueError(f"range must be least, greatest; got {self.range[0]}, {self.range[1]}")
         return self
+
+    @property
+    def goal(self) -> float | None:
+        """What a difference is judged by: the expected one, or 1 or −1 for a direction; None: nothing is judged."""
+        if self.direction is not None:
+            return 1.0 if self.direction == "higher" else -1.0
+        return self.expected
 
 
 class Experiment(Options):
@@ -89,6 +100,7 @@ class Experiment(Options):
         named: Options that a claim's heading names with their values, because nothing fixes them.
         grid: Options with several values, each combination a run.
         claims: By name.
+        of_paper: Whether the paper makes the claims; an experiment of one's own never counts as the paper's.
     """
 
     name: Name = option("", "As the file is called.")
@@ -102,6 +114,7 @@ class Experiment(Options):
     named: tuple[Name, ...] = option((), "Options that a claim's heading names.")
     grid: dict[str, Values] = option({}, "Options with several values.")
     claims: dict[str, Claim] = option({}, "Claims by name.")
+    of_paper: bool = option(True, "Whether the paper makes the claims.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:

@@ -16,7 +16,10 @@ from autovul.base.settings.yaml_strict import Located
 _FOLDER = Path(__file__).parent
 FILE_ENDINGS = (".yaml", ".yml")
 # The order of the paper: what needs no training last among equals, so that trained networks come first.
-_ORDER = ("table1", "fig2", "fig6", "fig7", "fig9", "fig10", "fig12", "loss_contour", "neuron_number", "table4")
+_ORDER = (
+    *("table1", "fig2", "distance", "fig6", "fig7", "fig9", "fig10", "fig12"),
+    *("loss_contour", "neuron_number", "table4"),
+)
 
 Definition = TypeVar("Definition", Experiment, Scale)
 

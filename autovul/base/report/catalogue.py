@@ -52,9 +52,13 @@ EXPERIMENTS = {
     ),
     "adv_attack": Experiment(
         "Adversarial attack",
-        "Small changes to an image that steer the network to a target class. The success rate is the share of images"
-        " for which the attack's own stop condition was met; the plain rates stand beside it.",
-        ("success_rate", "targeted_success_rate", "misclassification_rate", "clean_accuracy", "mean_iterations"),
+        "Small changes to an image that steer the network to another class. The success rate is the share of images"
+        " for which the attack's own stop condition was met; the plain rates stand beside it. A distance is that of an"
+        " image's nearest adversarial example: the smaller, the easier.",
+        (
+            *("success_rate", "targeted_success_rate", "misclassification_rate", "median_distance"),
+            *("lower_quartile_distance", "upper_quartile_distance", "clean_accuracy", "mean_iterations"),
+        ),
     ),
     "poison": Experiment(
         "Data poisoning",
@@ -95,6 +99,9 @@ METRICS = {
     "success_rate": MetricInfo("Success rate", easier=1, rate=True),
     "targeted_success_rate": MetricInfo("Classified as target", easier=1, rate=True),
     "misclassification_rate": MetricInfo("Misclassified", easier=1, rate=True),
+    "median_distance": MetricInfo("Median distance", easier=-1),
+    "lower_quartile_distance": MetricInfo("Lower quartile of distances", easier=-1),
+    "upper_quartile_distance": MetricInfo("Upper quartile of distances", easier=-1),
     "clean_accuracy": MetricInfo("Clean accuracy", rate=True),
     "mean_iterations": MetricInfo("Mean iterations", easier=-1),
     "accuracy_drop": MetricInfo("Accuracy drop"),

@@ -50,7 +50,7 @@ def forest(finding: Finding, controls: Sequence[Controlled]) -> Forest | None:
     if difference.architectures is not None:
         entries.append(("Architectures in general", "general", difference.estimate, difference.architectures))
     for each in controls:
-        if each.difference is not None and each.unit == unit and each.expected == claim.expected:
+        if each.difference is not None and each.unit == unit and each.goal == claim.goal:
             entries.append((_shortened(each.name), "control", each.difference.estimate, each.interval))
     band = None
     if claim.expected is not None:

@@ -58,7 +58,7 @@ def _claim(finding: Finding) -> Row:
         "first_mean": reading.mean(reading.first),
         "second_mean": reading.mean(reading.second),
         **_numbers(reading.difference, finding.verdict),
-        "expected": claim.expected,
+        "expected": claim.direction or claim.expected,
         "tolerance": claim.tolerance,
         "seeds_needed": finding.seeds_needed,
         "inside": len(finding.inside) if claim.range else None,
@@ -75,11 +75,18 @@ def _control(each: Controlled, finding: Finding) -> Row:
         "first_networks": networks[0],
         "second_networks": networks[1],
         **_numbers(each.difference, each.verdict),
-        "expected": each.expected,
+        "expected": _expected(each, finding),
         "tolerance": each.tolerance,
         "survives": each.survives(finding.verdict),
         "note": each.note,
     }
+
+
+def _expected(each: Controlled, finding: Finding) -> float | str | None:
+    """A control's expected difference, or direction where the claim has no more."""
+    if finding.claim.direction is None or each.goal is None:
+        return each.goal
+    return "higher" if each.goal > 0 else "lower"
 
 
 def _numbers(difference: Difference | None, found: Verdict | None) -> Row:

@@ -26,7 +26,8 @@ GROUP_WORDS = {"manual": "manual", "nas": "NAS", "mitigated": "mitigated", "vari
 
 def says(experiment: Experiment, claim: Claim) -> str:
     """A claim in a sentence without its end, and whose it is."""
-    whose = "The paper says that" if experiment.name in experiment_names() else "The claim:"
+    of_paper = experiment.of_paper and experiment.name in experiment_names()
+    whose = "The paper says that" if of_paper else "The claim:"
     return f"{whose} {claim.says}"
 
 
@@ -52,7 +53,7 @@ def expectation(finding: Finding) -> str:
     if claim.range is not None:
         return f"{_short(claim.range[0])} to {_short(claim.range[1])} {unit(finding)}".rstrip()
     if claim.expected is None:
-        return formats.NONE
+        return claim.direction or formats.NONE
     text = _signed(claim.expected)
     if claim.tolerance is not None:
         text = f"{_signed(claim.expected - claim.tolerance)} to {_signed(claim.expected + claim.tolerance)}"
@@ -82,7 +83,7 @@ def label(finding: Finding) -> str:
     if finding.claim.range is not None:
         inside, networks = len(finding.inside), len(finding.reading.first)
         text = f"{inside} of {networks} inside" if networks else NO_VERDICT
-    elif finding.claim.expected is None:
+    elif finding.claim.goal is None:
         text = "shown, not judged"
     else:
         text = verdict_text(finding.verdict)
@@ -127,7 +128,7 @@ def _these_networks(finding: Finding, difference: Difference, shown: str) -> str
         )
     seeds = f"{repeats[0]} to {repeats[1]} seeds" if repeats[0] != repeats[1] else f"{repeats[0]} seeds"
     text = f"These networks ({seeds} each): 95 % interval {formats.interval_text(interval, shown, signed=True)}"
-    if finding.claim.expected is None:
+    if finding.claim.goal is None:
         return f"{text}. The claim gives no number, so nothing is judged."
     if finding.confounds:
         return f"{text}. {_conditions(finding)}"

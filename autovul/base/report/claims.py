@@ -118,9 +118,9 @@ class Finding:
     def verdict(self) -> Verdict | None:
         """By the interval for these networks; None where it is not known or has no width, or nothing is expected."""
         difference = self.reading.difference
-        if difference is None or difference.these_networks is None or self.claim.expected is None or self.confounds:
+        if difference is None or difference.these_networks is None or self.claim.goal is None or self.confounds:
             return None
-        return verdict(difference.these_networks, self.claim.expected, self.claim.tolerance)
+        return verdict(difference.these_networks, self.claim.goal, self.claim.tolerance)
 
     @cached_property
     def confounds(self) -> dict[str, tuple[list[str], list[str]]]:

@@ -33,7 +33,7 @@ class Controlled:
         name: Of the control.
         metric, unit: What was read.
         difference: Under the control; None where there is none.
-        expected: The claimed difference with the sign that it has under the control; None where nothing is claimed.
+        goal: The claim's, with the sign that it has under the control; None where nothing is claimed.
         tolerance: Half the expected band's width; None where the band belongs to another metric.
         note: What a reader must know, or why there is no difference.
         in_general: Whether it is judged by the wider interval of the two. A line through networks is known no better
@@ -45,7 +45,7 @@ class Controlled:
     metric: str
     unit: str
     difference: Difference | None
-    expected: float | None
+    goal: float | None
     tolerance: float | None
     note: str = ""
     in_general: bool = False
@@ -63,9 +63,9 @@ class Controlled:
 
     @property
     def verdict(self) -> Verdict | None:
-        if self.interval is None or self.expected is None or not self.judged:
+        if self.interval is None or self.goal is None or not self.judged:
             return None
-        return verdict(self.interval, self.expected, self.tolerance)
+        return verdict(self.interval, self.goal, self.tolerance)
 
     def survives(self, claimed: Verdict | None) -> Survival:
         """Whether the claim's direction is found under the control as well."""
@@ -154,7 +154,7 @@ def _own(finding: Finding, name: str, control: Control) -> Controlled:
     readings = [(read(matching(section, options), claim, metric), section) for section in finding.siblings]
     reading, section = max(readings, key=lambda each: bool(each[0].first and each[0].second))
     apart = section.confounds(reading.first, reading.second)
-    expected = -claim.expected if claim.expected is not None and control.reversed else claim.expected
+    goal = -claim.goal if claim.goal is not None and control.reversed else claim.goal
     is_other = control.metric not in (None, claim.metric)
     note = ""
     if reading.difference is None:
@@ -169,7 +169,7 @@ def _own(finding: Finding, name: str, control: Control) -> Controlled:
             note += " It falls where the claim's metric rises, so the claimed sign turns."
     tolerance = None if is_other else claim.tolerance
     judged = not (finding.confounds or apart)
-    return Controlled(name, metric, reading.unit, reading.difference, expected, tolerance, note.strip(), judged=judged)
+    return Controlled(name, metric, reading.unit, reading.difference, goal, tolerance, note.strip(), judged=judged)
 
 
 def _of_other_networks(reading: Reading, claimed: Reading) -> str:
@@ -263,11 +263,11 @@ def _adjusted(
         note += f" {formats.plural(left_out, 'network')} of which it is not known left out."
     unit = finding.reading.unit
     judged = not finding.confounds
-    return Controlled(name, metric, unit, difference, claim.expected, claim.tolerance, note, True, judged)
+    return Controlled(name, metric, unit, difference, claim.goal, claim.tolerance, note, True, judged)
 
 
 def _empty(finding: Finding, name: str, note: str) -> Controlled:
-    return Controlled(name, finding.claim.metric, finding.reading.unit, None, finding.claim.expected, None, note)
+    return Controlled(name, finding.claim.metric, finding.reading.unit, None, finding.claim.goal, None, note)
 
 
 def weights_note(networks: Sequence[Network]) -> str:

@@ -10,6 +10,7 @@ from autovul.vision.attacks.backdoor.imc import IMC
 from autovul.vision.attacks.backdoor.latent_backdoor import LatentBackdoor
 from autovul.vision.attacks.backdoor.trojannn import TrojanNN
 from autovul.vision.attacks.base import Attack, registry
+from autovul.vision.attacks.evasion.fmn import FMN
 from autovul.vision.attacks.evasion.pgd import PGD
 from autovul.vision.attacks.extraction.knockoff import Knockoff
 from autovul.vision.attacks.membership.attack import Membership
@@ -17,6 +18,7 @@ from autovul.vision.attacks.poisoning.poison_basic import PoisonBasic
 from autovul.vision.attacks.poisoning.poison_random import PoisonRandom
 
 __all__ = [
+    "FMN",
     "IMC",
     "PGD",
     "Attack",

@@ -93,6 +93,8 @@ def test_an_own_experiment_joins_those_of_the_package(tmp_path):
         (("iteration: largest", "iteration: 9"), "where: iteration 9 is not in the grid"),
         (("iteration: largest", "sigma: 1"), "where: sigma is not in the grid"),
         (("expected: 5", "expected: 0"), "expected must not be 0"),
+        (("expected: 5", "expected: 5\n    direction: lower"), "gives one of expected, direction and range"),
+        (("expected: 5", "direction: less"), "direction must be 'higher' or 'lower', got 'less'"),
         (("    second: [manual]\n", ""), "a claim needs second"),
         (("options: {pgd_eps: 4/255}", "options: {iteration: 3}"), "iteration stands twice"),
         (("networks: [manual, nas]", "networks: []"), "mine.yaml:4: networks"),

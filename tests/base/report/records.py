@@ -105,6 +105,9 @@ LEVELS = {  # of a metric: its level for manual networks, what searched ones hav
     "valid_accuracy": (96.3, 0.3, 0.12),
     "success_rate": (73.0, 10.0, 1.2),
     "targeted_success_rate": (79.0, 9.0, 1.2),
+    "median_distance": (4.0, -0.8, 0.1),
+    "lower_quartile_distance": (2.0, -0.4, 0.1),
+    "upper_quartile_distance": (8.0, -1.6, 0.2),
     "success_rate_all": (96.0, 1.9, 0.3),
     "accuracy_drop": (9.0, -4.6, 0.6),
     "accuracy_drop_10pct": (5.0, -2.6, 0.6),
@@ -119,6 +122,7 @@ LEVELS = {  # of a metric: its level for manual networks, what searched ones hav
     "center_loss": (0.1, 0.05, 0.01),
 }
 UNITS = {"cross_entropy": "nats", "center_loss": "nats"}
+DISTANCES = ("median_distance", "lower_quartile_distance", "upper_quartile_distance")
 OF_COMMAND = {
     "train": ("valid_accuracy",),
     "adv_attack": ("success_rate", "targeted_success_rate", "clean_accuracy"),
@@ -133,7 +137,7 @@ OF_COMMAND = {
 
 def _unit(metric: str) -> str:
     named = "points" if metric.startswith("accuracy_drop") else "" if "auc" in metric or "log10" in metric else "%"
-    return UNITS.get(metric, named)
+    return UNITS.get(metric, "/255" if metric in DISTANCES else named)
 
 
 def campaign(
@@ -155,7 +159,7 @@ def campaign(
         members = [(g, m) for g in experiment.networks for m in MEMBERS[g] if g in groups]
         for (group, model), choice, seed in product(members, grid, range(1228, 1228 + seeds)):
             metrics = {}
-            for metric in OF_COMMAND[experiment.command]:
+            for metric in DISTANCES if experiment.name == "distance" else OF_COMMAND[experiment.command]:
                 level, more, spread = LEVELS[metric]
                 centre = random.Random(f"{model} {metric}").gauss(level + more * (group != "manual"), 3 * spread)
                 value = random.Random(f"{model} {metric} {seed} {choice}").gauss(centre, spread)

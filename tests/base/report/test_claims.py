@@ -263,6 +263,29 @@ def test_an_experiment_of_the_users_own_is_judged_too():
     assert found.verdict.direction == "holds" and found.verdict.size is None
 
 
+def test_a_claim_may_say_no_more_than_which_side_is_higher():
+    results = campaign(3, ["distance"])
+    lower = load_experiments()["distance"]
+    claim = lower.claims["distance"].model_copy(update={"direction": "higher"})
+    higher = lower.model_copy(update={"claims": {"distance": claim}})
+    for experiment, word, direction in ((lower, "lower", "holds"), (higher, "higher", "fails")):
+        report = build(results, experiments={"distance": experiment})
+        found = finding(report, "distance")
+        assert (found.verdict.direction, found.verdict.size) == (direction, None)
+        assert found.reading.difference.estimate < 0
+        assert claim_words.expectation(found) == word
+        text = " ".join(report.text().split())
+        assert f"direction {direction} ({word} expected)" in text and "paper says" not in text
+        assert "The claim: the nearest" in report.html()
+        rows = list(csv.DictReader(io.StringIO(report.claims_csv())))
+        assert {row["expected"] for row in rows} == {word} and not any(row["tolerance"] for row in rows)
+        drawn = forest(found, report.controls[found.number])
+        assert drawn.band is None
+        assert [row.label for row in drawn.rows if row.kind == "control"], "controls of the same direction"
+        by_name = {each.name: each for each in report.controls[found.number]}
+        assert by_name["the nearest quarter of the images"].survives(found.verdict) == "yes"
+
+
 def test_own_networks_stand_beside_the_groups_and_in_neither_mean():
     results = campaign(2, ["fig2"])
     mine = [r.replace(model="mine", group="yours", metrics={"success_rate": Metric(1.0, "%", 9)}) for r in results[:2]]

@@ -179,7 +179,7 @@ def test_a_claims_own_controls_read_other_metrics_and_grid_values():
 
 def test_a_reversed_control_turns_the_sign():
     finding, found = control(build(campaign(3, ["fig9"])), "fig9", "agreement in place of cross entropy")
-    assert (finding.claim.expected, found.expected) == (-0.3, 0.3)
+    assert (finding.claim.goal, found.goal) == (-0.3, 0.3)
     assert found.difference.estimate > 0 and found.survives(finding.verdict) == "yes"
 
 
@@ -193,7 +193,7 @@ def test_a_control_for_any_number_is_one_for_each_that_was_measured():
     own = [each for each in build(results).controls[1] if each.metric.startswith("cross_entropy_")]
     assert [each.name for each in own] == ["with 2.5 queries", "with 300 queries", "with 12,000 queries"]
     assert own[2].metric == "cross_entropy_12000_queries" and own[2].difference is not None
-    assert own[2].expected == -0.3, "the rest of the control is kept"
+    assert own[2].goal == -0.3, "the rest of the control is kept"
     _, found = control(build(campaign(2, ["fig9"])), "fig9", "with * queries")
     assert found.difference is None and "No records of both sides" in found.note, "what was not measured is not hidden"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from autovul.base.atomic import whole_file
@@ -42,5 +44,34 @@ def draw_adversarial(
             ax.set_yticks([])
     for ax, label, guess in zip(axes[0], labels.tolist(), prediction.tolist(), strict=True):
         ax.set_title(f"{class_names[label]}\n→ {class_names[guess]}", fontsize=9)
+    with whole_file(path) as file:
+        figure.savefig(file, format="png", dpi=120)
+
+
+def draw_distances(path: Path, distances: Tensor, median: float, unit: str) -> None:
+    """Draw how many images have an adversarial example within each distance.
+
+    Args:
+        path: The PNG file to write.
+        distances: (n,), sorted; infinite where none was found.
+        median: Of the distances, infinite where fewer than half of them are finite.
+        unit: Of the distances.
+    """
+    from matplotlib.figure import Figure
+
+    count, found = len(distances), distances[distances.isfinite()]
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    ax = figure.subplots()
+    percent = 100 * torch.arange(len(found) + 1) / count
+    ax.step(torch.cat([found[:1] * 0, found]).numpy(), percent.numpy(), where="post")
+    if math.isfinite(median):
+        ax.plot([0, median, median], [50, 50, 0], color="grey", linestyle=":", linewidth=1)
+        ax.annotate(f"median {median:.3g}{'' if unit.startswith('/') else ' '}{unit}", (median, 50), (6, -12),
+                    textcoords="offset points", fontsize=9)  # fmt: skip
+    norm = "L∞" if unit == "/255" else "L2"
+    ax.set(xlim=(0, None), ylim=(0, 102), xlabel=f"{norm} distance, {unit}")
+    ax.set_ylabel("images with an adversarial example, %")
+    ax.set_title(f"Distance to the nearest adversarial example ({count:,} images)", fontsize=11)
+    ax.grid(alpha=0.3)
     with whole_file(path) as file:
         figure.savefig(file, format="png", dpi=120)
