@@ -14,7 +14,8 @@ from autovul.base.trainer import Trainer, TrainingOptions
 from autovul.vision import attacks, models
 from autovul.vision.adversarial_training import AdversarialTrainingOptions, adversarial
 from autovul.vision.attacks.base import Attack, Setup
-from autovul.vision.datasets import Augmentation, ImageDataset
+from autovul.vision.attacks.extraction.knockoff import thief_seed
+from autovul.vision.datasets import Augmentation, ImageDataset, ImageSplit
 from autovul.vision.tools import gradient_variance, loss_contour
 from autovul.vision.tools.gradient_measurement import GradientMeasurement
 from tests.pretended import CUDA, pretended_device
@@ -104,6 +105,19 @@ def agree(attack: Attack, model: nn.Module, dataset: ImageDataset, setup: Setup)
 @pytest.mark.parametrize("name", attacks.list())
 def test_every_attack(device, dataset, trained, name):
     agree(attacks.create(name, **OPTIONS[name]), trained, dataset, patches.setup())
+
+
+def test_images_on_the_device_are_refused_at_once(device, dataset):
+    with pytest.raises(ValueError, match="images must be on the CPU .* got cuda:0"):
+        ImageSplit(dataset.train.images.to(CUDA), dataset.train.labels)
+
+
+def test_every_thief_begins_alike_wherever_the_victim_lies(device, trained, monkeypatch):
+    """A copy draws its weights on the victim's device, from that device's generator."""
+    knockoff, states = attacks.create("knockoff"), []
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: states.append(seed))
+    knockoff._fresh(there(trained), None, 5)
+    assert states == [thief_seed(5)], "of all devices at once"
 
 
 @pytest.mark.parametrize("estimator", ["nes", "sgd", "hess", "zoo"])

@@ -48,6 +48,8 @@ def made_with(attack: Attack, setup: Setup, dataset: ImageDataset) -> dict[str, 
         **training.recipe(),
         "precision": training.wanted_precision,
         "batch_size": setup.batch_size,
+        "no_flip": not varied.flip,
+        **({} if varied.padding == Augmentation.padding else {"padding": varied.padding}),  # the commands' is fixed
         "auto_augment": varied.auto_augment,
         "cutout": varied.cutout_length is not None,
         "cutout_length": varied.cutout_length,

@@ -24,17 +24,20 @@ class ImageSplit:
     """Images and labels of one split.
 
     Args:
-        images: uint8, shape (N, C, H, W).
-        labels: int64, shape (N,), on the same device.
+        images: uint8, shape (N, C, H, W), on the CPU; batches are moved to where they are used.
+        labels: int64, shape (N,), on the CPU.
 
     Raises:
-        ValueError: A type or shape differs.
+        ValueError: A type, shape or device differs.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
 
     def __post_init__(self) -> None:
+        for name, tensor in (("images", self.images), ("labels", self.labels)):
+            if tensor.device.type != "cpu":
+                raise ValueError(f"{name} must be on the CPU (batches are moved from there), got {tensor.device}")
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
             raise ValueError(f"images must be uint8 (N, C, H, W), got {self.images.dtype} {tuple(self.images.shape)}")
         if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
@@ -47,15 +50,11 @@ class ImageSplit:
 
     def __repr__(self) -> str:
         shape = " × ".join(map(str, self.images.shape[1:]))
-        return f"ImageSplit({len(self)} images of {shape} on {self.images.device})"
+        return f"ImageSplit({len(self)} images of {shape})"
 
     def subset(self, indices: Indices) -> ImageSplit:
         """The images at ``indices``, in their order."""
         return ImageSplit(self.images[indices], self.labels[indices])
-
-    def to(self, device: torch.device | str) -> ImageSplit:
-        """The same split on ``device``."""
-        return ImageSplit(self.images.to(device), self.labels.to(device))
 
     def pixels(self, indices: Indices = slice(None)) -> torch.Tensor:
         """The images at ``indices`` (all by default) as float32 in [0, 1], shape (n, C, H, W)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +35,11 @@ KNOWN = {
     "cifar100": Facts(CIFAR_MEAN, CIFAR_STD),
     "imagenet32": Facts((122.68 / 255, 116.66 / 255, 104.01 / 255), (63.22 / 255, 61.26 / 255, 65.09 / 255)),
 }
+
+
+def class_name(names: Sequence[str], index: int) -> str:
+    """A class by its name; by its number where a network knows more classes than the data have."""
+    return names[index] if index < len(names) else str(index)
 
 
 def numbered(count: int) -> list[str]:

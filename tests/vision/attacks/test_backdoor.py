@@ -73,7 +73,8 @@ def test_a_saved_attack_is_measured_again(dataset, trained, name, mode, tmp_path
     again = again.run(trained, dataset, setup(folder=tmp_path, seed=9, training=TrainingOptions(epoch=7), batch_size=3))
     shared = {key: metric for key, metric in result.metrics.items() if key in again.metrics}
     assert again.metrics == shared and len(shared) == 9
-    made_with = {"seed": 1228, "batch_size": 20, "cutout": False, "cutout_length": None, "auto_augment": False}
+    made_with = {"seed": 1228, "batch_size": 20, "no_flip": True, "padding": 0}
+    made_with |= {"cutout": False, "cutout_length": None, "auto_augment": False}
     assert again.options == {**one_epoch.recipe(), **made_with, **result.options, "validate_only": True}
     assert again.seed == result.seed == 1228
     assert again.counts.get("poisoned_images") == result.counts.get("poisoned_images")
@@ -162,6 +163,39 @@ def test_networks_without_figures(dataset, trained, tmp_path):
     result = create("badnet").run(trained, dataset, setup(folder=tmp_path, training=TrainingOptions(epoch=2, lr=1e30)))
     assert result.status == "diverged" and not result.metrics
     assert not [*tmp_path.glob("*.pth")]
+
+
+def test_a_backdoored_network_whose_answers_are_not_finite_has_diverged(dataset, trained, tmp_path, monkeypatch):
+    fit = Retraining.fit
+
+    def ending_in_nan(self, model, *args, **options):
+        history = fit(self, model, *args, **options)
+        nn.init.constant_(model[-1].bias, float("inf"))
+        return history
+
+    monkeypatch.setattr(Retraining, "fit", ending_in_nan)
+    result = create("badnet").run(trained, dataset, setup(folder=tmp_path))
+    assert (result.status, result.message) == ("diverged", "what the backdoored network gives is not finite")
+    assert not result.metrics and result.series and not [*tmp_path.iterdir()]
+
+
+def test_a_class_that_the_data_do_not_name_is_drawn_by_its_number(dataset, trained, tmp_path, monkeypatch):
+    class Fourth(nn.Module):
+        """Knows a fourth class, and says it always."""
+
+        def __init__(self):
+            super().__init__()
+            self.inner = trained
+
+        def forward(self, x):
+            logits = self.inner(x)
+            return torch.cat([logits, logits.detach().amax(1, keepdim=True) + 1], 1)
+
+    titles = []
+    monkeypatch.setattr("matplotlib.axes.Axes.set_title", lambda ax, text, **kwargs: titles.append(text))
+    result = create("badnet", poison_percent=0.0).run(Fourth().eval(), dataset, setup(folder=tmp_path))
+    assert result.status == "ok" and (tmp_path / result.files["examples"]).exists()
+    assert "top right\n→ 3" in titles or "bottom right\n→ 3" in titles
 
 
 def test_a_run_that_diverged_leaves_no_state_behind(dataset, trained, tmp_path, monkeypatch):

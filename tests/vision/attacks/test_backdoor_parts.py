@@ -128,6 +128,8 @@ def test_the_feature_loss_by_hand(dataset):
     model, x, y = make_network(), dataset.train.pixels(slice(0, 8)), dataset.train.labels[:8]
     goal = torch.arange(96) / 96
     with Neurons(model, "4") as neurons:
+        model(torch.rand(2, 3, 8, 8))
+        assert not neurons._heard, "what others ask is not kept"
         loss, _ = FeatureStep(batches(dataset, "loss", 0.2), neurons, goal, 0.5, 0.4)(model, x, (y, 5))
         alone, _ = FeatureStep(batches(dataset, "loss", 0.2), neurons, goal, 0.5, 0.4)(model, x[:5], (y[:5], 5))
     features = model[:5](x)

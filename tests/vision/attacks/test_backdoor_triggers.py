@@ -80,6 +80,23 @@ def test_it_stops_once_the_neurons_are_near_enough(dataset):
     assert torch.equal(made.mark, start.mark)
 
 
+def test_of_neurons_that_are_equally_quiet_the_first_are_taken(dataset, monkeypatch):
+    """Features that never fire are all at 0, and another order would be another trigger."""
+    quiet = torch.ones(512)
+    quiet[torch.arange(512) % 5 > 1] = 0.0
+    monkeypatch.setattr("autovul.vision.attacks.backdoor.trojannn.mean_activations", lambda *args: quiet)
+    seen = []
+
+    def choose(self, neurons, order, trigger):
+        seen.extend(order.tolist())
+        return order[:1], []
+
+    monkeypatch.setattr("autovul.vision.attacks.backdoor.trojannn.TrojanNN._choose", choose)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 512), nn.Linear(512, 3)).eval()
+    create("trojannn", preprocess_layer="1", neuron_epoch=1).make_trigger(Scene(model, dataset, setup()), trigger())
+    assert seen == sorted(range(512), key=lambda place: (quiet[place].item(), place))
+
+
 def test_dead_neurons_are_passed_over_and_told(dataset, trained, capsys):
     network = copy.deepcopy(trained)
     with torch.no_grad():

@@ -281,6 +281,20 @@ def test_passes_are_all_that_went_through_the_network(dataset):
     assert result.counts["selection"] == len(dataset.attack_split())
 
 
+def test_a_class_that_the_data_do_not_name_is_drawn_by_its_number(dataset, tmp_path, monkeypatch):
+    class Fourth(Brightest):
+        """Knows a fourth class, and says it once an image is darker than the data's."""
+
+        def forward(self, x):
+            return torch.cat([super().forward(x), self.sharpness * (0.65 - x.mean((1, 2, 3)))[:, None]], 1)
+
+    titles = []
+    monkeypatch.setattr("matplotlib.axes.Axes.set_title", lambda ax, text, **kwargs: titles.append(text))
+    attack = attacks.create("pgd", target_idx=-1, pgd_eps=0.2, pgd_alpha=0.1, require_class=True)
+    attack.run(Fourth(), dataset, Setup(folder=tmp_path))
+    assert any(title.endswith("→ 3") for title in titles)
+
+
 @pytest.mark.parametrize("listens", [True, False])
 def test_a_model_with_an_object_for_a_hook_is_attacked_itself(listens):
     """A copy of the model would tell a copy of the object, and the original would have heard nothing."""

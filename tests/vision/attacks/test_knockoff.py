@@ -458,3 +458,13 @@ def test_a_named_thief_has_the_victims_structure_where_it_takes_it():
     thief = attack(tmodel="darts", tmodel_arch="drnas")._fresh(cells, digits, 1)
     assert thief.name == "drnas" and sum(p.numel() for p in thief.parameters()) < 20_000
     assert attack(tmodel="resnet18_comp")._fresh(nn.Flatten(), digits, 1).name == "resnet18_comp"
+
+
+def test_a_thief_that_could_not_tell_all_that_the_victim_says_is_refused_before_anything_is_asked():
+    victim = models.create("resnet18_comp", width=0.0625, num_classes=12)
+    asked = []
+    victim.register_forward_hook(lambda module, inputs, output: asked.append(len(output)))
+    digits = datasets.create("digits")
+    with pytest.raises(UserError, match="the victim gives 12 logits and digits has 10 classes"):
+        attacks.create("knockoff", nb_stolen=20, tmodel="darts").run(victim, digits)
+    assert sum(asked) == len(digits.valid), "the images that judge, and none of the pool"

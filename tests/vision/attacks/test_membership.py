@@ -16,7 +16,8 @@ from autovul.vision import attacks, datasets, models
 from autovul.vision.attacks.base import Setup
 from autovul.vision.attacks.membership.attack import image_seed
 from autovul.vision.attacks.membership.scores import baseline
-from autovul.vision.datasets import ImageDataset, ImageSplit
+from autovul.vision.attacks.victim import questioned
+from autovul.vision.datasets import Augmentation, ImageDataset, ImageSplit
 
 NAMES = ["dark", "bright"]
 
@@ -166,6 +167,9 @@ def test_misclassified_images_are_counted_and_kept_or_score_nothing(tmp_path):
         assert (nought["score_boundary"][wrong] == 0).all()
         assert (nought["queries"][wrong] == 1).all()
         assert np.array_equal(nought["score_boundary"][~wrong], keep["score_boundary"][~wrong])
+        searched = keep["member"] & ~wrong
+        assert zero.metrics["member_median_linf"].count == searched.sum() == 30
+        assert value(zero, "member_median_linf") == pytest.approx(255 * np.median(keep["linf"][searched]))
     assert value(zero, "boundary_auc") < value(kept, "boundary_auc")
 
 
@@ -240,6 +244,18 @@ def test_members_can_be_varied():
     # The crop fills up with black, which moves these images across the plane.
     assert value(varied, "member_median_l2") != pytest.approx(value(plain, "member_median_l2"), rel=0.02)
     assert value(varied, "non_member_median_l2") == value(plain, "non_member_median_l2")
+
+
+def test_how_a_member_is_varied_does_not_depend_on_the_others():
+    dataset, drawn = data(), {}
+    for number in (10, 20):
+        rule = attack(sample_num=number)._rule(5)
+        with questioned(Brightness(), None) as victim:
+            drawn[number] = rule.draw(victim, dataset, Augmentation(), 5)
+    assert torch.equal(drawn[10].images[:10], drawn[20].images[:10])
+    pixels = dataset.train.pixels(drawn[20].index[:20])
+    moved = [not torch.equal(*pair) for pair in zip(drawn[20].images[:20], pixels, strict=True)]
+    assert sum(moved) > 15
 
 
 def test_baselines_by_hand():

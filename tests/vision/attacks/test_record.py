@@ -27,7 +27,11 @@ TRAINING: dict[str, dict[str, Any]] = {
     "badnet": MARK,
     "knockoff": {"nb_stolen": 40},
 }
-ASKING: dict[str, dict[str, Any]] = {"pgd": {}, "membership": {"method": "loss", "confidence_filter": "none"}}
+ASKING: dict[str, dict[str, Any]] = {
+    "pgd": {},
+    "fmn": {"iteration": 3},
+    "membership": {"method": "loss", "confidence_filter": "none"},
+}
 
 
 def run(name: str, model: nn.Module, dataset: Any, **setup: Any) -> Any:
@@ -59,6 +63,8 @@ def test_the_recipe_of_a_training_is_too(name, dataset, trained):
         {"training": TrainingOptions(epoch=2, lr=0.05)},
         {"batch_size": 30},
         {"augmentation": Augmentation(padding=0, flip=False, cutout_length=2)},
+        {"augmentation": Augmentation(padding=0, flip=True)},
+        {"augmentation": Augmentation(padding=1, flip=False)},
         {"training": TrainingOptions(epoch=1, lr=0.05, precision="bf16")},
     ]
     others = [run(name, trained, dataset, **change) for change in changes]

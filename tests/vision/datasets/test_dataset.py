@@ -27,12 +27,12 @@ def test_split_gives_pixels_and_subsets() -> None:
     picked = split.subset(torch.tensor([2, 0]))
     assert picked.labels.tolist() == [2, 0]
     assert torch.equal(picked.images[0], split.images[2])
-    assert len(picked.to("cpu")) == 2
+    assert len(picked) == 2
 
 
 def test_a_split_shows_itself_without_its_pixels() -> None:
     split = ImageSplit(torch.zeros(5, 3, 4, 6, dtype=torch.uint8), torch.zeros(5, dtype=torch.int64))
-    assert repr(split) == "ImageSplit(5 images of 3 × 4 × 6 on cpu)"
+    assert repr(split) == "ImageSplit(5 images of 3 × 4 × 6)"
 
 
 def test_facts_follow_from_the_images() -> None:

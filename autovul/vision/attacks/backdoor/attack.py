@@ -14,6 +14,7 @@ from torch import nn
 
 from autovul.base import environ
 from autovul.base.errors import UserError
+from autovul.base.metrics import NonFiniteOutput
 from autovul.base.options import OptionError, option
 from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result
@@ -124,7 +125,7 @@ class BackdoorAttack(Attack, MarkOptions):
         Raises:
             OptionError: No such class, a mark that does not fit, or a fraction above 0 that rounds to no image.
             UserError: ``validate_only`` and no saved attack; or the model has fewer logits than there are classes.
-            NonFiniteOutput: A network gives NaN.
+            NonFiniteOutput: The clean network gives NaN.
         """
         self._check(dataset, setup)
         require_fitting(model, dataset)
@@ -137,28 +138,38 @@ class BackdoorAttack(Attack, MarkOptions):
             victim = trainable_copy(model)
             trigger = self.make_trigger(scene, described)
             trigger, history = self._plant(scene, victim, trigger)
-            if history.status == "ok":
-                after = scene.judge(victim, trigger, self.target_class)
-                before = scene.judge(model, trigger, self.target_class) if trigger is not described else before
+            after = self._judged(scene, victim, trigger) if history.status == "ok" else None
+            if after is not None and trigger is not described:
+                before = scene.judge(model, trigger, self.target_class)
         result = self._result(scene, history.counts()).replace(
             series=tuple(epoch.row() for epoch in history.records),
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,
             environment={"precision": history.precision},
         )
-        if history.status != "ok":
+        if after is None:
             Retraining(self, dataset, setup).finish(backdoor_files.stem(self))
-            where = "epoch {}, step {}".format(*history.diverged_at or (0, 0))
-            return result.replace(status="diverged", message=f"{where}: the loss or a weight is not finite")
-        files = self._draw(scene, trigger, after)
+            message = "what the backdoored network gives is not finite"
+            if history.diverged_at is not None:
+                message = "epoch {}, step {}: the loss or a weight is not finite".format(*history.diverged_at)
+            return result.replace(status="diverged", message=message)
+        files: dict[str, str] = {}
         if setup.folder is not None and Retraining(self, dataset, setup).options.save:
             base = setup.folder / backdoor_files.stem(self)
             options = self.model_dump(mode="json", exclude={"validate_only"})
             recipe = {**made_with(self, setup, dataset), "seed": setup.seed}
             backdoor_files.save(base, victim, trigger, options, recipe)
             files.update(weights=f"{base}.pth", trigger=f"{base}.npz")
+        files = {**self._draw(scene, trigger, after), **files}
         Retraining(self, dataset, setup).finish(backdoor_files.stem(self))
         return result.replace(metrics={**_metrics(before, after), **scene.metrics}, files=files)
+
+    def _judged(self, scene: Scene, victim: nn.Module, trigger: Trigger) -> Measurement | None:
+        """What the backdoored network does; None where it gives NaN, which finite weights can."""
+        try:
+            return scene.judge(victim, trigger, self.target_class)
+        except NonFiniteOutput:
+            return None
 
     def _plant(self, scene: Scene, victim: nn.Module, trigger: Trigger) -> tuple[Trigger, History]:
         """Train ``victim``; gives the trigger as it is in the end."""

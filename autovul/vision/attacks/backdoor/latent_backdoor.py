@@ -102,7 +102,7 @@ class LatentBackdoor(BackdoorAttack):
         return mean_activations(neurons, self._samples(scene, of_target=True)).float()
 
     def _samples(self, scene: Scene, *, of_target: bool) -> ImageBatches:
-        """``class_sample_num`` training images of the target class, or of each other class, in stored order."""
+        """``class_sample_num`` training images of the target class, or of each other class, in seeded order."""
         train = scene.dataset.train
         exact = "class_sample_num" in self.model_fields_set
         labels = train.labels.cpu()
@@ -115,7 +115,7 @@ class LatentBackdoor(BackdoorAttack):
         except ValueError as error:
             raise UserError(f"class_sample_num: {error} ({scene.dataset.name}, training split)") from None
         scene.counts["target_images" if of_target else "other_images"] = len(chosen)
-        split = train.subset(chosen.to(train.images.device))
+        split = train.subset(chosen)
         return ImageBatches(split.images, split.labels, scene.setup.batch_size, scene.device)
 
 

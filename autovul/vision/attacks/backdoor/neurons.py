@@ -42,6 +42,7 @@ class Neurons:
             name = getattr(model, "name", type(model).__name__)
             raise UsageError(f"preprocess_layer: {name} has no layer {layer!r}{nearest(layer, ['logits', *layers])}")
         self._heard: list[Any] = []
+        self._listens = False  # to its own calls alone: the model is called by others too, such as validation
         self._handles: list[Any] = []
 
     @classmethod
@@ -64,6 +65,8 @@ class Neurons:
         return self
 
     def _hear(self, activations: Any, given: Any = None) -> None:
+        if not self._listens:
+            return
         # A copy: what follows a layer, such as an activation, may overwrite its output in place.
         self._heard.append((activations.clone() if isinstance(activations, Tensor) else activations, given))
 
@@ -86,8 +89,11 @@ class Neurons:
         Raises:
             UsageError: The layer does not run, or gives no tensor with a row for each image.
         """
-        self._heard = []
-        output = self.model(images)
+        self._heard, self._listens = [], True
+        try:
+            output = self.model(images)
+        finally:
+            self._listens = False
         logits = output[0] if isinstance(output, tuple) else output
         heard: Any = self._heard[-1][0] if self._heard else None
         # An auxiliary head is linear too, and may run last.

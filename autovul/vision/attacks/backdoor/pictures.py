@@ -13,6 +13,7 @@ from autovul.vision.attacks.backdoor.batches import PLACE_STREAM
 from autovul.vision.attacks.backdoor.measure import Measurement
 from autovul.vision.datasets import ImageDataset
 from autovul.vision.datasets.batches import generator_of
+from autovul.vision.datasets.facts import class_name
 from autovul.vision.marks import Trigger
 
 EXAMPLES = 8
@@ -57,7 +58,7 @@ def draw_examples(
     labels = dataset.valid.labels.cpu()
     places = trigger.draw_places(len(labels), generator_of(seed, PLACE_STREAM))
     chosen = (labels != target).nonzero().squeeze(1)[:EXAMPLES]
-    clean = dataset.valid.pixels(chosen.to(dataset.valid.images.device)).cpu()
+    clean = dataset.valid.pixels(chosen)
     marked = trigger.apply(clean, places=places[chosen]).detach()
     figure = Figure(figsize=(1.25 * (len(chosen) + 1) + 0.6, 3.9), layout="constrained")
     axes = figure.subplots(2, len(chosen) + 1, squeeze=False)
@@ -73,7 +74,7 @@ def draw_examples(
         for ax, image, index in zip(line[1:], images, chosen.tolist(), strict=True):
             given = int(predictions[index])
             success = name == "triggered" and given == target
-            _show(ax, image, f"{names[labels[index]]}\n→ {names[given]}", success)
+            _show(ax, image, f"{names[labels[index]]}\n→ {class_name(names, given)}", success)
     figure.suptitle(
         f"class → what the backdoored network says; red: the trigger succeeds; target class: {names[target]}",
         fontsize=9,

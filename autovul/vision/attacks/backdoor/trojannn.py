@@ -52,7 +52,7 @@ class TrojanNN(BackdoorAttack):
         with untouched(scene.model), Neurons(scene.model, self.preprocess_layer) as neurons:
             train = scene.dataset.train
             batches = ImageBatches(train.images, train.labels, scene.setup.batch_size, scene.device)
-            order = mean_activations(neurons, batches).argsort()
+            order = mean_activations(neurons, batches).argsort(stable=True)  # those that never fire are equal
             chosen, dead = self._choose(neurons, order, trigger)
             if dead:
                 scene.say(f"trojannn: passed over {len(dead)} neurons without a gradient on the mark: {dead[:10]}")

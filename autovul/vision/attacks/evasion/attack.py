@@ -145,7 +145,7 @@ class EvasionAttack(ImageAttack):
         generator = torch.Generator(device).manual_seed(setup.seed)
         with environ.measure(device) as cost:
             model = quick(model)
-            images, labels, logits, asked = self.correctly_classified(model, dataset, setup.seed, setup.attack_batch)
+            images, labels, logits, asked = self.correctly_classified(model, dataset, setup)
             tally = Tally(untargeted=self.untargeted, judged=self.stop_threshold is not None)
 
             def attack_batch(*batch: Tensor) -> None:

@@ -145,7 +145,7 @@ class FMN(ImageAttack):
         found = Distances(self.norm)
         with environ.measure(device) as cost:
             model = quick(model)
-            images, labels, logits, asked = self.correctly_classified(model, dataset, setup.seed, setup.attack_batch)
+            images, labels, logits, asked = self.correctly_classified(model, dataset, setup)
 
             def attack_batch(*batch: Tensor) -> None:
                 pixels, true, clean = (tensor.to(device) for tensor in batch)

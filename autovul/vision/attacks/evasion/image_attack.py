@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
-from autovul.base.errors import UserError
 from autovul.base.memory import in_parts
-from autovul.base.metrics import require_finite
 from autovul.base.options import OptionError, option
 from autovul.base.progress import Progress
-from autovul.vision.attacks.base import Attack, Setup, ask, device_of, require_all_classes, untouched
-from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
+from autovul.vision.attacks.base import Attack, Setup
+from autovul.vision.attacks.correct_images import correctly_classified
 
 if TYPE_CHECKING:
     from autovul.vision.datasets import ImageDataset
@@ -54,33 +52,18 @@ class ImageAttack(Attack):
         return logits.argsort(dim=1, descending=True, stable=True)[:, self.target_idx]  # of equal ones, as argmax
 
     def correctly_classified(
-        self, model: nn.Module, dataset: ImageDataset, seed: int, batch_size: int
+        self, model: nn.Module, dataset: ImageDataset, setup: Setup
     ) -> tuple[Tensor, Tensor, Tensor, int]:
         """Images, labels and logits to start from, on the CPU; and of how many images the model was asked for that."""
-        split = dataset.attack_split()
-        order = legacy_shuffle(len(split), seed)
-        if self.target_class is not None:
-            order = order[split.labels[order] != self.target_class]
-        kept: list[tuple[Tensor, Tensor, Tensor]] = []
-        found, asked, device = 0, 0, device_of(model)
-        for index in order.split(batch_size) if len(order) else ():
-            if found >= self.test_num:
-                break
-            pixels, labels = split.pixels(index), split.labels[index]
-            with untouched(model), torch.no_grad():
-                parts = in_parts(lambda part: ask(model, part.to(device)).cpu(), (pixels,), batch_size, device)
-                logits = require_all_classes(require_finite(torch.cat([*parts])), dataset)
-            right = logits.argmax(1) == labels
-            kept.append((pixels[right], labels[right], logits[right]))
-            found += int(right.sum())
-            asked += len(pixels)
-        exact = "test_num" in self.model_fields_set
-        try:
-            count = count_or_all(self.test_num, found, exact=exact, what="correctly classified images to attack")
-        except ValueError as error:
-            raise UserError(f"{dataset.name}: {error} (in 30 % of the validation split)") from None
-        images, labels, logits = (torch.cat(tensors)[:count] for tensors in zip(*kept, strict=True))
-        return images, labels, logits, asked
+        return correctly_classified(
+            model,
+            dataset,
+            self.test_num,
+            exact="test_num" in self.model_fields_set,
+            seed=setup.seed,
+            batch_size=setup.attack_batch,
+            left_out=() if self.target_class is None else (self.target_class,),
+        )
 
     def batch_by_batch(
         self, function: Callable[..., None], rows: Sequence[Tensor], device: torch.device, setup: Setup

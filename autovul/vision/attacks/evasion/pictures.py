@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from autovul.base.atomic import whole_file
+from autovul.vision.datasets.facts import class_name
 
 
 def draw_adversarial(
@@ -43,7 +44,7 @@ def draw_adversarial(
             ax.set_xticks([])
             ax.set_yticks([])
     for ax, label, guess in zip(axes[0], labels.tolist(), prediction.tolist(), strict=True):
-        ax.set_title(f"{class_names[label]}\n→ {class_names[guess]}", fontsize=9)
+        ax.set_title(f"{class_names[label]}\n→ {class_name(class_names, guess)}", fontsize=9)
     with whole_file(path) as file:
         figure.savefig(file, format="png", dpi=120)
 

@@ -20,6 +20,7 @@ from autovul.base.metrics import NonFiniteOutput
 from autovul.base.options import option
 from autovul.base.progress import Progress
 from autovul.base.result import Result
+from autovul.base.training.random_state import preserved_random_state
 from autovul.vision import models
 from autovul.vision.attacks.base import Attack, Setup, device_of, registry, require_all_classes
 from autovul.vision.attacks.extraction.adaptive_sampling import Reward
@@ -135,6 +136,7 @@ class Knockoff(Attack):
         device = device_of(model)
         with environ.measure(device, "queries") as asking, questioned(model, self.query_batch) as victim:
             clean = require_all_classes(answers(victim, dataset.valid), dataset)
+            self._require_comparable(clean.shape[1], dataset)
             transfer = self._transfer(model, victim, dataset, setup)
         rows: list[dict[str, Any]] = []
         files, message = {}, ""
@@ -265,10 +267,19 @@ class Knockoff(Attack):
         where = self.transfer_set or "the training set"
         raise UserError(f"nb_stolen: {largest} queries wanted, {available} images in {where}")
 
+    def _require_comparable(self, logits: int, dataset: ImageDataset) -> None:
+        """A thief of another architecture has a logit for each class of the data, and cannot learn of more."""
+        other = self.tmodel or self.tmodel_arch
+        if other is not None and logits != dataset.num_classes:
+            raise UserError(
+                f"the victim gives {logits} logits and {dataset.name} has {dataset.num_classes} classes, which is what "
+                f"{other} would be built for: leave out tmodel, or give the victim as many logits as there are classes"
+            )
+
     def _fresh(self, model: nn.Module, dataset: ImageDataset, seed: int) -> nn.Module:
         """The thief before training."""
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(thief_seed(seed))
+        with preserved_random_state(device_of(model)):  # a copy draws its weights where it lies
+            environ.seed_everything(thief_seed(seed))
             if self.tmodel is None and self.tmodel_arch is None:
                 thief = fresh(model)
             else:

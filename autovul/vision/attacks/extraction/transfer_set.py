@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -90,7 +89,7 @@ class TransferSet:
         return cls(images.permute(0, 3, 1, 2).contiguous(), answers, indices)
 
 
-def ask(victim: Victim, images: Tensor, label_mode: LabelMode, advance: Callable[[], None] = lambda: None) -> Tensor:
+def ask(victim: Victim, images: Tensor, label_mode: LabelMode) -> Tensor:
     """The victim's answers to uint8 images, on the CPU, as a `TransferSet` holds them.
 
     Raises:
@@ -100,5 +99,4 @@ def ask(victim: Victim, images: Tensor, label_mode: LabelMode, advance: Callable
     for chunk in images.split(CHUNK):
         logits = victim.logits(to_pixels(chunk)).cpu()
         answers.append(logits.argmax(1) if label_mode == "hard" else logits.softmax(1))
-        advance()
     return torch.cat(answers)

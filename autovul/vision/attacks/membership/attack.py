@@ -171,7 +171,7 @@ class Membership(Attack):
         count = len(wrong)
         queries = torch.ones(count, dtype=torch.int64)
         zeros = torch.zeros(2, count, dtype=torch.float32)
-        found = Searched(zeros[0], zeros[1], torch.ones_like(wrong), torch.zeros_like(wrong), queries)
+        found = Searched(wanted, zeros[0], zeros[1], torch.ones_like(wrong), torch.zeros_like(wrong), queries)
         groups = wanted.nonzero().squeeze(1).split(victim.batch)
         show = Progress("auto" if setup.progress else "off")
         show.start(len(groups) * self.max_iter if self.engine == "native" else int(wanted.sum()), done=0)

@@ -26,12 +26,14 @@ class Searched:
     """The boundary searches of a sample's images; each (N,), on the CPU.
 
     Args:
+        tried: Whether a search was made.
         l2, linf: Norms of the perturbation; 0 where none was searched.
         found: Whether a point of another class was found (or none was searched).
         capped: Whether the query cap ended the search.
         queries: Queries spent.
     """
 
+    tried: Tensor
     l2: Tensor
     linf: Tensor
     found: Tensor
@@ -112,10 +114,11 @@ class Outcome:
             return {}
         metrics = {}
         for name, side in (("member", self.sample.member), ("non_member", ~self.sample.member)):
-            found = side & self.searched.found
-            linf, l2 = (_median(column[found]) for column in (self.searched.linf, self.searched.l2))
-            metrics[f"{name}_median_linf"] = Metric(255 * linf, "/255", int(found.sum()))
-            metrics[f"{name}_median_l2"] = Metric(l2, "pixels", int(found.sum()))
+            found = side & self.searched.found & self.searched.tried
+            for norm, scale, unit in (("linf", 255, "/255"), ("l2", 1, "pixels")):
+                distances = getattr(self.searched, norm)[found].double()
+                median = scale * distances.quantile(0.5).item() if len(distances) else None
+                metrics[f"{name}_median_{norm}"] = Metric(median, unit, len(distances))
         queries = self.searched.queries.double().mean().item()
         metrics["mean_queries"] = Metric(queries, "queries", len(self.predicted))
         return metrics
@@ -127,7 +130,3 @@ def _curve(inside: Tensor, outside: Tensor) -> list[list[float]]:
     step = -(-len(false) // ROC_POINTS)
     points = torch.stack([false, true], 1)
     return [[round(value, 5) for value in pair] for pair in [*points[:-1:step].tolist(), points[-1].tolist()]]
-
-
-def _median(values: Tensor) -> float:
-    return values.double().quantile(0.5).item()

@@ -77,7 +77,10 @@ class SampleRule:
             generator.shuffle(order)
             chosen.append(torch.from_numpy(order[:count]))
         members, others = (split.subset(index) for (_, split), index in zip(sides, chosen, strict=True))
-        images = members.images if vary is None else vary(members.images, generator_of(seed))
+        images = members.images
+        if vary is not None:  # each by numbers of its own, so that it does not depend on the others
+            each = zip(images, chosen[0].tolist(), strict=True)
+            images = torch.cat([vary(image[None], generator_of(seed, index)) for image, index in each])
         return Sample(
             to_pixels(torch.cat([images, others.images])),
             torch.cat([members.labels, others.labels]),

@@ -17,11 +17,11 @@ from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result
 from autovul.base.trainer import Trainer
 from autovul.base.training.history import History, total
-from autovul.vision.attacks.base import Attack, Setup, device_of, registry, require_fitting, untouched
+from autovul.vision.attacks.base import Attack, Setup, device_of, registry, require_fitting
+from autovul.vision.attacks.correct_images import correctly_classified
 from autovul.vision.attacks.record import record
 from autovul.vision.attacks.retraining import augmentation, clean_accuracy, training_options
 from autovul.vision.datasets import ImageBatches, ImageDataset
-from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
 from autovul.vision.models.fresh import trainable_copy
 
 
@@ -174,22 +174,17 @@ class PoisonBasic(Attack):
 
     def _inputs(self, model: nn.Module, dataset: ImageDataset, setup: Setup) -> Inputs:
         """The first correctly classified images of the seeded order; on the CPU."""
-        split, device = dataset.attack_split(), device_of(model)
-        order, logits = legacy_shuffle(len(split), setup.seed), []
-        with untouched(model), torch.no_grad():
-            for chosen in order.split(setup.valid_batch):
-                logits.append(require_finite(model(split.pixels(chosen).to(device))).cpu())
-        ranked = torch.cat(logits).argsort(dim=1, descending=True, stable=True)
-        right = (ranked[:, 0] == split.labels[order]).nonzero().squeeze(1)
-        exact = "test_num" in self.model_fields_set
-        try:
-            count = count_or_all(self.test_num, len(right), exact=exact, what="correctly classified images to poison")
-        except ValueError as error:
-            raise UserError(f"{dataset.name}: {error} (in 30 % of the validation split)") from None
-        kept = right[:count]
-        index = order[kept]
-        probabilities = torch.cat(logits)[kept].softmax(1)
-        return Inputs(split.pixels(index), split.labels[index], ranked[kept, self.target_idx], probabilities)
+        images, labels, logits, _ = correctly_classified(
+            model,
+            dataset,
+            self.test_num,
+            exact="test_num" in self.model_fields_set,
+            seed=setup.seed,
+            batch_size=setup.valid_batch,
+            purpose="poison",
+        )
+        ranked = logits.argsort(dim=1, descending=True, stable=True)
+        return Inputs(images, labels, ranked[:, self.target_idx], logits.softmax(1))
 
 
 def _row(inputs: Inputs, number: int, logits: Tensor, accuracy: float) -> dict[str, Any]:
