@@ -14,8 +14,6 @@ from autovul.vision import commands
 from autovul.vision.models.darts import is_file
 from autovul.vision.models.registry import by_group, networks
 
-DEFAULT = Path("./data/result")
-
 
 def canonical(experiment: Experiment) -> Experiment:
     """With the networks of its claims by the names that records have: a definition may use other ones."""
@@ -36,13 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Read the records, print the findings, and write page, texts and tables."""
     options = commands.read("report", argv).report
     experiments = {name: canonical(each) for name, each in load_experiments(options.experiments).items()}
-    usual = [DEFAULT] if DEFAULT.exists() else []  # before the first run there is nothing, and a page that says so
-    results, refused = read_results([Path(path) for path in options.results] or usual)
+    usual = Path(options.result_dir)  # before the first run there is nothing, and a page that says so
+    results, refused = read_results(options.results or ([usual] if usual.exists() else []))
     report = build(results, refused, experiments, by_group())
-    folder = Path(options.output_dir)
+    folder, text = Path(options.output_dir), report.text()
     forms = {
         "report.html": report.html(),
-        "report.txt": report.text(),
+        "report.txt": text,
         "report.md": report.markdown(),
         "report.csv": report.csv(),
         "claims.csv": report.claims_csv(),
@@ -54,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             file.write(content.encode())
     if options.figures:
         report.write_figures(folder / "figures", options.figures)
-    print(report.text())
+    print(text)
     print(f"page: {folder / 'report.html'}")
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -121,9 +122,11 @@ def command(name: str) -> Callable[[Callable[[Sequence[str] | None], int | None]
     def decorate(main: Callable[[Sequence[str] | None], int | None]) -> Callable[..., int]:
         @functools.wraps(main)
         def run(argv: Sequence[str] | None = None) -> int:
+            _speak_anyway()
             try:
                 status = main(argv)
-                sys.stdout.flush()
+                if sys.stdout is not None:  # closed, or a program without a console
+                    sys.stdout.flush()
             except BrokenPipeError:
                 # Python flushes stdout once more at exit; that must not fail again.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -140,6 +143,13 @@ def command(name: str) -> Callable[[Callable[[Sequence[str] | None], int | None]
         return run
 
     return decorate
+
+
+def _speak_anyway() -> None:
+    """Let streams of another encoding than UTF-8 write "?" for what they do not know, rather than fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+            stream.reconfigure(errors="replace")
 
 
 def _is_one_of_several() -> bool:
@@ -160,8 +170,10 @@ def _answer(error: BaseException) -> tuple[int, str] | None:
             return 130, "interrupted"
         case OSError(errno=number) if number in _DISK_FULL:
             return 1, f"no space left on the disk{f' for {error.filename}' if error.filename else ''}"
+        case OSError() if error.filename:
+            return 1, f"{error.filename}: {error.strerror}"
         case FileNotFoundError() | PermissionError() | IsADirectoryError() | NotADirectoryError():
-            return 1, f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            return 1, str(error)
         case RuntimeError() if any(sign in str(error) for sign in _TORCH_WRITER):
             return 1, f"a file could not be written; is the disk full? ({error})"
     return None

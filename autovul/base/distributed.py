@@ -130,7 +130,11 @@ def joined(device: str) -> Iterator[Team]:
 
 def are_several() -> bool:
     """Whether this process was started as one of several."""
-    return all(name in os.environ for name in VARIABLES) and int(os.environ["WORLD_SIZE"]) > 1
+    if not all(name in os.environ for name in VARIABLES):
+        return False
+    if not (size := os.environ["WORLD_SIZE"]).isdecimal():
+        raise UsageError(f"WORLD_SIZE, which torchrun sets, must be a number of processes, got {size!r}")
+    return int(size) > 1
 
 
 @contextlib.contextmanager

@@ -19,6 +19,8 @@ class Progress:
 
     def __init__(self, mode: Literal["auto", "bar", "lines", "off"] = "auto", stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
+        if self._stream is None:  # closed, or a program without a console
+            mode = "off"
         self.mode = mode if mode != "auto" else "bar" if self._stream.isatty() else "lines"
         self._bar: Any = None
         self._total = self._done = self._first = 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import numbers
 import operator
 import re
@@ -29,6 +28,7 @@ BOOKKEEPING = NOT_IDENTITY | {
     *("dataset", "model", "model_arch", "genotype", "model_path", "data_dir", "data_path", "model_dir", "attack_dir"),
     *("valid_batch_size", "test_batch_size", "validate_interval", "at_most"),
 }
+LARGEST = 1e100  # of a metric: squares and sums of it stay finite
 Status = Literal["ok", "diverged", "failed"]
 # Raised by hand when the meaning of an experiment's records changes, so that older ones count as not there; 1 unless
 # it stands here.
@@ -57,7 +57,7 @@ class Metric:
         if self.value is not None:
             if isinstance(self.value, bool) or not isinstance(self.value, numbers.Real):
                 raise TypeError(f"a metric's value must be a number or None, got {self.value!r}")
-            if not math.isfinite(self.value):
+            if not abs(float(self.value)) <= LARGEST:
                 raise ValueError(f"a metric's value must be a finite number or None, got {self.value}")
             if not isinstance(self.value, int | float):
                 object.__setattr__(self, "value", float(self.value))  # NumPy's numbers are not JSON's
@@ -248,7 +248,8 @@ def read_results(paths: str | Path | Sequence[str | Path]) -> tuple[list[Result]
         The valid records of the versions that this program makes, and for each other file its path and the reason.
     """
     results, refused = [], []
-    for path in _json_files(map(Path, [paths] if isinstance(paths, str | Path) else paths)):
+    files = _json_files(map(Path, [paths] if isinstance(paths, str | Path) else paths))
+    for path in {path.resolve(): path for path in files}.values():
         try:
             result = Result.from_json(path.read_text(encoding="utf-8"))
             _require_version(result)

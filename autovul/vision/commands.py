@@ -39,7 +39,8 @@ class OutputOptions(Options):
 class ReportOptions(Options):
     """What a report reads and where it goes."""
 
-    results: tuple[str, ...] = option((), "Result files and folders of them; none: ./data/result.", positional=True)
+    results: tuple[str, ...] = option((), "Result files and folders of them; none: --result_dir.", positional=True)
+    result_dir: str = option(EnvironmentOptions().result_dir, "Where result files lie, if none are named.")
     output_dir: str = option("./data/report", "Folder of the page, the texts and the tables.", min_length=1)
     experiments: tuple[str, ...] = option((), "Files of experiments of your own, whose claims are judged as well.")
     latex: bool = option(False, "Write the claims as LaTeX tables as well.")

@@ -68,3 +68,12 @@ def test_claims_know_networks_by_every_name():
     own = Experiment(name="own", title="Own", command="train", networks=("nas",), claims={"own": claim})
     found = canonical(own).claims["own"]
     assert (found.first, found.second) == (("densenet121_comp", "nas"), ("bit-m-r50x1_comp", "mine"))
+
+
+def test_records_are_looked_for_where_the_configuration_says(folder, capsys):
+    for result in campaign(1, ["table1"]):
+        result.write(folder / "elsewhere")
+    (folder / "configs/base").mkdir(parents=True)
+    (folder / "configs/base/mine.yaml").write_text("result_dir: ./elsewhere\n", encoding="utf-8")
+    assert main([]) == 0
+    assert "17 results of 1 experiment" in capsys.readouterr().out

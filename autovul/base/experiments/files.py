@@ -54,6 +54,8 @@ def load_experiments(wanted: Iterable[str] = ()) -> dict[str, Experiment]:
             own = _read(Path(each), Experiment)
             if own.name in names:
                 raise UsageError(f"{each}: {own.name} is the name of an experiment of the package: rename the file")
+            if experiments.get(own.name, own) != own:
+                raise UsageError(f"{each}: there is another file of this name: rename one of them")
             experiments[own.name] = own
         elif each not in experiments:
             raise UsageError(f"unknown experiment {each!r}{nearest(each, experiments)}; there are: {', '.join(names)}")

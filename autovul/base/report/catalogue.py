@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from autovul.base.groups import GROUPS
@@ -139,15 +140,15 @@ def experiment_info(name: str) -> Experiment:
 def metric_info(name: str) -> MetricInfo:
     """The declared metric, or one with the name for a title.
 
-    ``…_40pct`` is that metric at 40 %, ``…_2000_queries`` that with 2,000 queries.
+    ``…_40pct`` is that metric at 40 %, ``…_2_5pct`` at 2.5 %, ``…_2000_queries`` that with 2,000 queries.
     """
     if name in METRICS:
         return METRICS[name]
     for ending, how in (("pct", "at {} %"), ("_queries", "with {:,} queries")):
-        whole, _, number = name.removesuffix(ending).rpartition("_")
-        if whole and name.endswith(ending) and number.isdigit():
-            info = metric_info(whole)
-            return MetricInfo(f"{info.title} {how.format(int(number))}", info.easier, info.rate)
+        if found := re.fullmatch(rf"(.+?)_(\d+(?:_\d+)?){ending}", name):
+            info, number = metric_info(found[1]), found[2]
+            value = float(number.replace("_", ".")) if "_" in number else int(number)
+            return MetricInfo(f"{info.title} {how.format(value)}", info.easier, info.rate)
     return MetricInfo(readable(name))
 
 

@@ -149,7 +149,7 @@ def nice_axis(low: float, high: float, limits: tuple[float, float] | None = None
     """An axis from ``low`` to ``high`` with some air and round ticks, kept within ``limits``."""
     margin = (high - low) * 0.06 or max(abs(low) * 0.02, 0.5)
     low, high = low - margin, high + margin
-    if limits:
+    if limits and limits[0] <= low + margin and high - margin <= limits[1]:  # a record may hold what cannot be
         low, high = max(low, limits[0]), min(high, limits[1])
     step = _round_step((high - low) / count)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)

@@ -19,6 +19,7 @@ class Run:
 
     number: int
     result: Result
+    settings: Mapping[str, str] = field(default_factory=dict)  # the options that matter for what was measured
 
     @property
     def anchor(self) -> str:

@@ -34,7 +34,7 @@ def make_sections(results: Iterable[Result]) -> list[Section]:
     families: dict[tuple[str, ...], list[Run]] = defaultdict(list)
     early: list[Run] = []  # runs that failed before they had read any data
     for number, result in enumerate(results, start=1):
-        run = Run(number, result)
+        run = Run(number, result, _settings(result))
         if result.status == "failed" and not result.data_sha256:
             early.append(run)
         else:
@@ -80,10 +80,10 @@ def _by_setting(runs: list[Run]) -> list[tuple[dict[str, str], list[Run]]]:
     names = sorted(varying)
     parts: dict[tuple[str, ...], list[Run]] = defaultdict(list)
     for run in telling:
-        settings = _settings(run.result)
+        settings = run.settings
         parts[tuple(settings.get(name, _lacking(name)) for name in names)].append(run)
     for run in failed if telling is not runs else ():
-        settings = _settings(run.result)
+        settings = run.settings
         own = tuple(settings.get(name, _lacking(name)) for name in names)
         fits = [key for key in parts if all(settings.get(n, v) == v for n, v in zip(names, key, strict=True))]
         parts[own if own in parts or not fits else fits[0]].append(run)
@@ -96,7 +96,7 @@ def _natural(values: tuple[str, ...]) -> list[tuple[int, float, str]]:
     for value in values:
         try:
             ranks.append((0, float(Fraction(value)), value))
-        except (ValueError, ZeroDivisionError):
+        except (ValueError, ZeroDivisionError, OverflowError):
             ranks.append((1, 0.0, value))
     return ranks
 
@@ -191,9 +191,13 @@ def _settings(result: Result) -> dict[str, str]:
 
 def option_text(value: Any) -> str:
     """An option's value as people write it: a bound such as 0.03137254901960784 is 8/255."""
-    if isinstance(value, float) and len(repr(value)) > 8 and abs(255 * value - round(255 * value)) < 1e-9:
+    if isinstance(value, float) and abs(value) < 1 and len(repr(value)) > 8 and _is_whole(255 * value):
         return f"{round(255 * value)}/255"
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+
+
+def _is_whole(value: float) -> bool:
+    return abs(value - round(value)) < 1e-9
 
 
 def _varying(runs: Iterable[Run]) -> dict[str, dict[str, list[str]]]:
@@ -205,12 +209,12 @@ def _varying(runs: Iterable[Run]) -> dict[str, dict[str, list[str]]]:
     runs = list(runs)
     values: dict[str, dict[str, list[str]]] = defaultdict(dict)
     for run in runs:
-        for name, value in _settings(run.result).items():
+        for name, value in run.settings.items():
             holders = values[name].setdefault(value, [])
             if network_name(run.result) not in holders:
                 holders.append(network_name(run.result))
     for name in (*catalogue.SHAPE, "suffix"):
-        rest = [network_name(run.result) for run in runs if name not in _settings(run.result)]
+        rest = [network_name(run.result) for run in runs if name not in run.settings]
         if name in values and rest:
             values[name][_lacking(name)] = list(dict.fromkeys(rest))
     return {name: found for name, found in values.items() if len(found) > 1}

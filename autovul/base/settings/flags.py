@@ -31,6 +31,11 @@ def spelling(flag: str) -> str:
     return f"--{flag[2:].replace('-', '_')}" if flag.startswith("--") else flag
 
 
+def is_flag(word: str) -> bool:
+    """Whether a word is a flag, and neither a value such as -1 nor a lone dash."""
+    return word.startswith("-") and len(word) > 1 and not _NUMBER.match(word)
+
+
 def asks_for_help(argv: Sequence[str]) -> bool:
     """Whether ``-h`` or ``--help`` is among the flags."""
     return any(flag in argv[: argv.index("--") if "--" in argv else None] for flag in HELP)
@@ -59,7 +64,7 @@ def collect(argv: Sequence[str], declared: Sequence[Declared]) -> tuple[dict[str
         names = (error.argument_name or "").split("/")
         flag, _, text = next(word for word in argv if word.partition("=")[0] in names).partition("=")
         raise UsageError(f"{flag}: a switch takes no value, got {quote(text)}") from None
-    unknown = [word for word in rest if word.startswith("-") and len(word) > 1 and not _NUMBER.match(word)]
+    unknown = [word for word in rest if is_flag(word)]
     words = [word for word in rest if word not in unknown]
     return namespace.given, [word.partition("=")[0] for word in unknown], [*words, *argv[end + 1 :]]
 

@@ -121,7 +121,8 @@ def weighted_interval(first: _Weighted, second: _Weighted, level: float = 0.95) 
     `variance_by_seed`, which holds whatever the runs of a seed share (images, the order of data) and how unlike the
     networks vary, but has few degrees of freedom. Each pair of them is joined by Satterthwaite's rule, and the wider of
     the two intervals is taken. A part that both groups share in a seed cancels in the difference: the interval is then
-    too wide rather than too narrow.
+    too wide rather than too narrow. Networks may have different seeds; where few share them, there is little to tell
+    how a seed moves a group, and the interval is wide.
 
     Returns:
         The interval, or None where a group has no network with two values.
@@ -164,12 +165,16 @@ def variance_by_network(networks: Sequence[BySeed], weights: Sequence[float]) ->
 def variance_by_seed(networks: Sequence[BySeed], weights: Sequence[float]) -> tuple[float, float] | None:
     """The variance of Σ wᵢ x̄ᵢ if the runs of a seed go together, and its degrees of freedom.
 
-    With uₛ the sum over the networks of wᵢ / nᵢ · (xᵢₛ − x̄ᵢ), the part of seed s, it is S / (S − 1) · Σ uₛ² over the S
-    seeds, with S − 1 degrees of freedom. Where all networks have the same seeds and weights it is that of the mean of
-    the S seeds' means. A network with one value has no part; the others' variance is taken for it, with the square of
-    the weights' sum and the mean of 1 / nᵢ.
+    With uₛ the sum over the networks of wᵢ / nᵢ · (xᵢₛ − x̄ᵢ), the part of seed s, it is r · Σ uₛ². Were all of a seed's
+    chance shared by the networks, u would be A b, with b the seeds' independent parts and A[s, t] the sum over the
+    networks with both seeds of wᵢ / nᵢ · (δₛₜ − 1 / nᵢ); Σ wᵢ x̄ᵢ would vary by Σ cₛ² and Σ uₛ² come to tr AᵀA, with cₛ
+    the sum of wᵢ / nᵢ over the networks with seed s. Were none of it shared, they would be Σ wᵢ² / nᵢ and
+    Σ wᵢ² / nᵢ · (1 − 1 / nᵢ). r is the larger of the two ratios; the degrees of freedom are (tr M)² / tr M², M = AᵀA.
+    Where all networks have the same S seeds and weights, r is S / (S − 1), the degrees are S − 1, and it is the
+    variance of the mean of the seeds' means. A network with one value tells nothing, and is counted in what varies.
 
-    Source: Liang and Zeger, Biometrika 73 (1986), for one cluster a seed.
+    Source: Liang and Zeger, Biometrika 73 (1986), for one cluster a seed; the correction and its degrees of freedom as
+    in Bell and McCaffrey, Survey Methodology 28 (2002), for this model.
 
     Args:
         networks: For each network its values by seed.
@@ -178,21 +183,30 @@ def variance_by_seed(networks: Sequence[BySeed], weights: Sequence[float]) -> tu
     Returns:
         None where no network with a weight has two values.
     """
-    parts: dict[int, float] = {}
+    places = {seed: place for place, seed in enumerate(sorted({seed for values in networks for seed in values}))}
+    parts, shares = np.zeros(len(places)), np.zeros(len(places))
+    seen = np.zeros((len(places), len(places)))
+    alone = alone_seen = 0.0
     for values, weight in zip(networks, weights, strict=True):
-        if len(values) > 1 and weight:
-            same = len(set(values.values())) == 1  # rounding in the mean must not look like spread
-            mean = next(iter(values.values())) if same else fmean(values.values())
-            for seed, value in values.items():
-                parts[seed] = parts.get(seed, 0.0) + weight / len(values) * (value - mean)
-    seeds = len(parts)
-    if not seeds:
+        count, own = len(values), [places[seed] for seed in values]
+        shares[own] += weight / count
+        alone += weight**2 / count
+        if count == 1:
+            continue
+        alone_seen += weight**2 / count * (1 - 1 / count)
+        sample = np.array([*values.values()], float)
+        if not (sample == sample[0]).all():  # rounding in the mean must not look like spread
+            parts[own] += weight / count * (sample - sample.mean())
+        seen[own, own] += weight / count
+        seen[np.ix_(own, own)] -= weight / count**2
+    if not alone_seen:
         return None
-    every = [(len(values), abs(weight)) for values, weight in zip(networks, weights, strict=True)]
-    told = [(count, weight) for count, weight in every if count > 1]
-    whole, known = (sum(w for _, w in each) * sum(w / count for count, w in each) for each in (every, told))
-    variance = seeds / (seeds - 1) * math.fsum(part**2 for part in parts.values())
-    return variance * whole / known, seeds - 1.0
+    model = seen.T @ seen
+    ratio, trace = alone / alone_seen, float(np.trace(model))
+    if trace < 1e-12 * alone:  # weights of both signs cancel: what a seed shares moves nothing
+        return ratio * float(parts @ parts), max(len(places) - 1.0, 1.0)
+    ratio = max(ratio, float(shares @ shares) / trace)
+    return ratio * float(parts @ parts), trace**2 / float(np.square(model).sum())
 
 
 def _variance_of_mean(values: Sequence[float]) -> tuple[float, float]:

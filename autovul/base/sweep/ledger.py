@@ -53,6 +53,7 @@ class Ledger:
         self._hashes = Hashes(result_dir / ".sweep" / ".hashes.json")
         self._data: dict[str, str] = {}
         self._made: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._cost_keys: dict[str, str] = {}  # of runs: a live line asks for all of them again and again
         self._costs: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
 
     def refresh(self, experiments: Iterable[str]) -> None:
@@ -168,7 +169,7 @@ class Ledger:
                     entry.path.unlink()
 
     def diagnosis(self, run: Run) -> str:
-        """What the newest record of the run says of it."""
+        """What the record of the run that was read last says of it."""
         found = self._entries.get(run.key)
         return found[-1].about if found else ""
 
@@ -178,9 +179,10 @@ class Ledger:
         Of the same network if there are such, else of any.
         """
         subject = run.subject
-        by_model = self._costs.get(
-            _cost_key(subject.experiment, subject.algorithm, subject.dataset, subject.options), {}
-        )
+        if run.key not in self._cost_keys:
+            kind = subject.experiment, subject.algorithm, subject.dataset
+            self._cost_keys[run.key] = _cost_key(*kind, subject.options)
+        by_model = self._costs.get(self._cost_keys[run.key], {})
         found = by_model.get(subject.model) or [seconds for each in by_model.values() for seconds in each]
         return statistics.fmean(found) + START_SECONDS if found else None
 

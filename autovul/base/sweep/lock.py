@@ -24,19 +24,21 @@ def held(path: Path) -> Iterator[bool]:
         Whether the lock is ours. A lock whose holder is gone is taken over: at once where the holder was a process of
         this machine, else after 60 seconds without a sign of life.
     """
-    if not _take(path):
+    token = uuid.uuid4().hex
+    if not _take(path, token):
         yield False
         return
     ended = threading.Event()
-    beat = threading.Thread(target=_beat, args=(path, ended), daemon=True)
+    beat = threading.Thread(target=_beat, args=(path, token, ended), daemon=True)
     beat.start()
     try:
         yield True
     finally:
         ended.set()
         beat.join()
-        with contextlib.suppress(OSError):
-            path.unlink()
+        if not _is_lost(path, token):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def is_held(path: Path) -> bool:
@@ -58,7 +60,28 @@ def _is_stale(path: Path) -> bool:
         holder = json.loads(text)
     except ValueError:
         return False
-    return holder.get("host") == socket.gethostname() and not _is_alive(holder.get("pid", 0))
+    if {name: holder.get(name) for name in _here()} != _here():
+        return False  # its number means nothing here
+    return not _is_alive(holder.get("pid", 0))
+
+
+def _here() -> dict[str, str | int]:
+    """Where a process's number tells which one it is: this machine, and on Linux this container."""
+    try:
+        space = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:  # no Linux
+        space = 0
+    return {"host": socket.gethostname(), "space": space}
+
+
+def _is_lost(path: Path, token: str) -> bool:
+    """Whether the lock is no longer ours: who stood still for a minute may find that others have taken it over."""
+    try:
+        return bool(json.loads(path.read_text()).get("token") != token)
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):  # a shared folder that does not answer just now
+        return False
 
 
 def _age(changed: float, folder: Path) -> float:
@@ -75,11 +98,11 @@ def _age(changed: float, folder: Path) -> float:
         probe.unlink(missing_ok=True)
 
 
-def _take(path: Path) -> bool:
+def _take(path: Path, token: str) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Content and name appear in one step, so that nobody ever reads half a lock.
     mine = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    mine.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
+    mine.write_text(json.dumps({**_here(), "pid": os.getpid(), "token": token}))
     try:
         for _ in range(2):
             if _claim(mine, path):
@@ -123,8 +146,8 @@ def _claim(mine: Path, path: Path) -> bool:
     return True
 
 
-def _beat(path: Path, ended: threading.Event) -> None:
-    while not ended.wait(BEAT):
+def _beat(path: Path, token: str, ended: threading.Event) -> None:
+    while not ended.wait(BEAT) and not _is_lost(path, token):
         with contextlib.suppress(OSError):
             os.utime(path)
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 
 from autovul.base.errors import UsageError, nearest
-from autovul.base.settings.flags import spelling
+from autovul.base.settings.flags import is_flag, spelling
 from autovul.base.settings.known_options import LEFT_OUT, KnownOptions
-
-_NUMBER = re.compile(r"-[.0-9]")
 
 
 def split(argv: Sequence[str], own: Collection[str], known: KnownOptions) -> tuple[list[str], dict[str, str | bool]]:
@@ -33,8 +30,7 @@ def split(argv: Sequence[str], own: Collection[str], known: KnownOptions) -> tup
     words = iter(argv)
     for word in words:
         flag = spelling(word)
-        is_flag = word.startswith("-") and len(word) > 1 and not _NUMBER.match(word)
-        if not is_flag or flag in own or word in ("-h", "--help"):
+        if not is_flag(word) or flag in own or word in ("-h", "--help"):
             stay.append(word)
             continue
         declared, positive = names.get(flag) or names.get(flag.replace("--no_", "--no-")) or (None, True)
@@ -49,7 +45,7 @@ def split(argv: Sequence[str], own: Collection[str], known: KnownOptions) -> tup
             passed[declared.name] = word.partition("=")[2]
         else:
             value = next(words, None)
-            if value is None:
+            if value is None or is_flag(value):
                 raise UsageError(f"{flag}: needs a value, {declared.allowed}")
             passed[declared.name] = value
     return stay, passed

@@ -80,7 +80,7 @@ def reproduce(
     finally:
         display.close()
     if not options.no_report:
-        _report(ledger.result_dir, options, config_file)
+        _report(ledger.result_dir, sweep.log_dir, options, config_file)
     return _conclude(sweep)
 
 
@@ -171,7 +171,7 @@ def _conclude(sweep: Sweep) -> int:
     return 1 if sweep.in_state("failed", "skipped") or _missing(sweep) else 0
 
 
-def _report(result_dir: Path, options: SweepOptions, config_file: Path | None) -> None:
+def _report(result_dir: Path, log_dir: Path, options: SweepOptions, config_file: Path | None) -> None:
     """Make the report in a process of its own, as a command like the others; after that of another sweep, if need be.
 
     The other's may have come too early for what this sweep has found, or may go into another folder.
@@ -182,9 +182,7 @@ def _report(result_dir: Path, options: SweepOptions, config_file: Path | None) -
     if config_file is not None:
         argv += (f"--config={config_file}",)
     folder = result_dir.absolute() / ".sweep"
-    task = Task(
-        "report", "report", argv, Path.cwd(), Path("data", "log", "sweep", "report.log"), folder / "report.lock"
-    )
+    task = Task("report", "report", argv, Path.cwd(), log_dir / "report.log", folder / "report.lock")
     launcher, end = LocalLauncher([None]), time.monotonic() + REPORT_SECONDS
     outcomes: list[Outcome] = []
     try:

@@ -18,6 +18,7 @@ LOOK_AGAIN = 5.0  # seconds between two looks at what another sweep runs
 USAGE = 2  # exit status of a command that was asked for something impossible: trying again would not help
 LOSSES = 3  # as often a run may lose its process or machine; that is rarely the run's own fault
 INTERRUPTED = (130, 143)  # somebody stopped the command: that is no failure of its own
+INTERRUPTIONS = 20  # as often a run may be stopped: a queue may do so now and then, what stops every try never ends
 
 State = Literal["waiting", "running", "elsewhere", "ok", "diverged", "failed", "skipped"]
 FINAL = frozenset({"ok", "diverged", "failed", "skipped"})
@@ -32,6 +33,7 @@ class Progress:
     message: str = ""
     tries: int = 0
     lost: int = 0
+    interruptions: int = 0
     found: bool = False  # its result was there before this sweep ran it
     needed: bool = False  # for its weights, which are gone, though its result is there
     look_again: float = 0.0
@@ -201,8 +203,10 @@ class Sweep:
         if outcome.status == 0:
             each.message = "the command ended well, and left no record of this run"
         each.lost += outcome.status == LOST
+        each.interruptions += outcome.status in INTERRUPTED
         each.tries += outcome.status not in (*INTERRUPTED, LOST)
-        if each.tries > self.retries or each.lost > LOSSES or outcome.status == USAGE:
+        too_often = each.tries > self.retries or each.lost > LOSSES or each.interruptions > INTERRUPTIONS
+        if too_often or outcome.status == USAGE:
             self.ledger.fail(each.run, each.message)
             self._change(each, "failed", outcome)
         else:

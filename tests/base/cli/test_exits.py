@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import subprocess
 import sys
 import types
@@ -15,6 +16,7 @@ import autovul
 from autovul import __main__ as dispatcher
 from autovul.base import cli
 from autovul.base.errors import Interrupted, UsageError, UserError
+from autovul.base.progress import Progress
 
 ERRORS = [
     (UsageError("--lr: no"), 2, "--lr: no"),
@@ -175,3 +177,40 @@ def test_the_module_runs_as_a_program() -> None:
     )  # fmt: skip
     assert finished.returncode == 2
     assert finished.stderr.count("\n") == 1
+
+
+def test_whatever_is_wrong_with_a_file_is_a_line(capsys) -> None:
+    @cli.command("train")
+    def main(argv=None) -> None:
+        raise OSError(errno.ENAMETOOLONG, "File name too long", "data/xxx")
+
+    assert main([]) == 1
+    assert capsys.readouterr().err == "autovul train: data/xxx: File name too long\n"
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_what_a_terminal_cannot_write_is_no_error(monkeypatch, encoding) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+
+    @cli.command("report")
+    def main(argv=None) -> None:
+        print("NAS \u2212 manual: 3")
+
+    assert main([]) == 0
+    assert raw.getvalue() == b"NAS ? manual: 3\n"
+
+
+def test_without_a_terminal_nothing_is_said_and_nothing_fails(monkeypatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+
+    @cli.command("train")
+    def main(argv=None) -> None:
+        show = Progress()
+        show.start(1, 0)
+        show.say("a line")
+        show.advance("a step")
+        show.close()
+
+    assert main([]) == 0

@@ -124,3 +124,12 @@ def test_unknown_names_are_answered_with_the_nearest():
 def test_a_file_cannot_take_the_name_of_a_shipped_experiment(tmp_path):
     with pytest.raises(UsageError, match="fig2 is the name of an experiment of the package"):
         load_experiments([write(tmp_path, "fig2.yaml", GOOD)])
+
+
+def test_two_files_of_one_name_are_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    first, second = write(tmp_path / "a", "mine.yaml", GOOD), write(tmp_path / "b", "mine.yaml", GOOD + "    unit: x\n")
+    assert "mine" in load_experiments([first, first])
+    with pytest.raises(UsageError, match="there is another file of this name"):
+        load_experiments([first, second])

@@ -160,6 +160,7 @@ def test_failed_runs_alone_are_a_page_too():
         {"attack": ["pgd"]},
         {"suffix": 3, "width": [1], "seed": {}},
         {"model": 7, "model_arch": []},
+        {"iteration": "9" * 400, "pgd_eps": -1.7e308},
     ],
 )
 def test_odd_options_are_no_crash(options):
@@ -191,3 +192,16 @@ def test_extreme_values_are_no_crash():
             ]
         )
     )
+
+
+@pytest.mark.parametrize("value", [150.0, -3.0])
+def test_a_rate_that_cannot_be_is_shown_as_it_is(value):
+    results = [r.replace(metrics={"valid_accuracy": Metric(value, "%", 9)}) for r in campaign(2, ["table1"])]
+    forms(build(results))
+    forms(build([r if i else results[0] for i, r in enumerate(campaign(2, ["table1"]))]))
+
+
+def test_a_record_is_read_once_however_often_its_place_is_named(tmp_path):
+    path = campaign(1, ["table1"])[0].write(tmp_path / "inner")
+    results, refused = read_results([tmp_path, tmp_path / "inner", path])
+    assert (len(results), refused) == (1, [])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from autovul.base.report import build, wording
+import pytest
+
+from autovul.base.report import build, catalogue, wording
 from autovul.base.result import Metric
 from tests.base.report.records import make
 
@@ -65,3 +67,20 @@ def test_lower_may_mean_easier_and_no_difference_is_said():
     ).sections
     assert wording.headline(section.headline_comparison, "").endswith("NAS is 4.000 lower, that is easier to attack.")
     assert sentences(make("a"), make("b", "manual"))[0].endswith("no difference.")
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("accuracy_drop_40pct", "Accuracy drop at 40 %"),
+        ("accuracy_drop_2_5pct", "Accuracy drop at 2.5 %"),
+        ("cross_entropy_12000_queries", "Cross entropy with 12,000 queries"),
+    ],
+)
+def test_numbers_in_a_metrics_name_stand_in_its_title(name, title):
+    assert catalogue.metric_info(name).title == title
+
+
+def test_a_rate_at_some_share_is_a_rate():
+    info = catalogue.metric_info("success_rate_12_5pct")
+    assert (info.rate, info.easier) == (True, 1)

@@ -101,6 +101,19 @@ def test_fixed_networks_interval_covers_where_few_networks_were_repeated_and_see
     assert coverage(lambda: fixed_networks_interval(group(), group()), 0, 800) > 0.95 - 0.03
 
 
+@pytest.mark.parametrize("correlation", [0.4, 0.8])
+@pytest.mark.parametrize(("of", "there"), [(2, 3), (2, 5), (3, 5)])
+def test_fixed_networks_interval_covers_where_networks_have_different_seeds(of, there, correlation):
+    rng = np.random.default_rng(13)
+
+    def group(size):
+        together = rng.normal(0, np.sqrt(correlation), there)
+        seeds = (rng.choice(there, of, replace=False) for _ in range(size))
+        return [{int(s): together[s] + rng.normal(0, np.sqrt(1 - correlation)) for s in own} for own in seeds]
+
+    assert coverage(lambda: fixed_networks_interval(group(10), group(7)), 0, 500) > 0.95 - 0.02
+
+
 def test_where_seeds_move_all_networks_together_the_interval_is_welchs_over_the_seeds_means():
     rng = np.random.default_rng(11)
     groups = [[rng.normal(0, 5, 4) + rng.normal(0, 0.01, 4) for _ in range(1)] * size for size in (10, 7)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -57,7 +56,7 @@ def test_a_dead_process_of_this_machine_holds_nothing(path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     path.parent.mkdir()
-    path.write_text(json.dumps({"host": socket.gethostname(), "pid": dead.pid}))
+    path.write_text(json.dumps({**lock._here(), "pid": dead.pid}))
     assert not lock.is_held(path)
     with lock.held(path) as ours:
         assert ours
@@ -110,3 +109,23 @@ def most_at_once(path, tries: int) -> int:
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(attempt, range(tries)))
     return max(most)
+
+
+def test_a_lock_that_others_took_over_meanwhile_is_left_to_them(path, monkeypatch):
+    """A holder that stood still, as a sleeping machine does, must neither keep the new lock alive nor take it away."""
+    monkeypatch.setattr(lock, "BEAT", 0.01)
+    with lock.held(path) as first:
+        assert first
+        theirs = json.dumps({"host": "another", "pid": 1, "token": "theirs"})
+        path.write_text(theirs)
+        long_ago = time.time() - 1000
+        os.utime(path, (long_ago, long_ago))
+        time.sleep(0.1)
+        assert path.stat().st_mtime < time.time() - 900, "no sign of life is given for them"
+    assert path.read_text() == theirs
+
+
+def test_numbers_of_processes_mean_nothing_in_another_container(path):
+    path.parent.mkdir()
+    path.write_text(json.dumps({**lock._here(), "space": -1, "pid": 2**22 + 1}))
+    assert lock.is_held(path)

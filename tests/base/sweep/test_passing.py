@@ -39,3 +39,9 @@ def test_split(line, stays, passed):
 def test_mistakes(line, message):
     with pytest.raises(UsageError, match=message):
         split(line.split(), OWN, KNOWN)
+
+
+def test_a_flag_is_no_value():
+    """The next flag would be swallowed: with --dry_run, the sweep would run for real."""
+    with pytest.raises(UsageError, match="--model_dir: needs a value"):
+        split(["table1", "--model_dir", "--dry_run"], OWN, KNOWN)

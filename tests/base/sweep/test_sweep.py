@@ -129,6 +129,15 @@ def test_an_interruption_from_outside_is_no_failure(world):
     assert states(sweep)["first"] == "ok"
 
 
+def test_what_is_interrupted_again_and_again_fails_in_the_end(world):
+    """As by what frees memory with SIGTERM: it would be tried for ever."""
+    world.bad["first"] = [(143, "interrupted")] * 1000
+    sweep = world.sweep(retries=0)
+    sweep.go()
+    assert states(sweep)["first"] == "failed"
+    assert len(world.bad["first"]) > 900
+
+
 def test_who_waits_for_a_failed_run_is_skipped(world):
     world.bad["victim"] = [(1, "no")]
     sweep = world.sweep(retries=0)
