@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 import numpy as np
@@ -26,6 +27,27 @@ def test_apply_seeds_every_generator():
     assert environ.EnvironmentOptions(seed=6, device="cpu").apply() and torch.rand(1).item() != first[2]
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_benchmark_and_deterministic_are_what_was_asked_for(asked):
+    torch.backends.cudnn.benchmark = not asked
+    torch.use_deterministic_algorithms(not asked)
+    environ.EnvironmentOptions(device="cpu", benchmark=asked, deterministic=asked).apply()
+    assert torch.backends.cudnn.benchmark == asked
+    assert torch.are_deterministic_algorithms_enabled() == asked
+
+
+def test_deterministic_gives_cublas_the_workspace_that_it_asks_for(monkeypatch):
+    options = environ.EnvironmentOptions(device="cpu", deterministic=True)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    options.apply()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8", "the user's own choice stays"
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    environ.EnvironmentOptions(device="cpu").apply()
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+    options.apply()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "cpu:x", "meta", ""])
 def test_a_device_that_is_not_here(name):
     with pytest.raises(UsageError, match="device must be auto or one that"):
@@ -36,10 +58,12 @@ def test_auto_is_a_device():
     assert environ.choose_device("auto").type in {"cpu", "cuda"}
 
 
-def test_measure_counts_time_and_memory():
+def test_measure_counts_time_and_memory(monkeypatch):
+    now = [5.0]
+    monkeypatch.setattr(environ.time, "perf_counter", lambda: now[0])
     with environ.measure(torch.device("cpu"), "sleep") as cost:
-        torch.rand(1000).sort()
-    assert 0 <= cost.seconds["sleep"] < 60
+        now[0] += 2.3456
+    assert cost.seconds == {"sleep": 2.346}
     assert cost.peak_memory is None or cost.peak_memory > 10 * 2**20
 
 
