@@ -15,6 +15,7 @@ import pytest
 
 from autovul import reproduce
 from autovul.base.result import read_results
+from autovul.base.sweep.sweep import Sweep
 
 ROOT = Path(__file__).parents[2]
 SCALE = """
@@ -87,6 +88,15 @@ def test_a_configuration_file_holds_for_the_sweep_and_for_its_runs(world, capsys
     assert "2 runs: 2 have a result, 0 to do" in capsys.readouterr().out
     assert go("fig2", "--models", "darts", "--no_report", "--dry_run") == 0
     assert "2 runs: 1 have a result, 1 to do" in capsys.readouterr().out
+
+
+def test_the_sweep_is_told_what_each_run_gets(world, monkeypatch):
+    told = {}
+    monkeypatch.setattr(
+        "autovul.base.sweep.reproduce.Sweep", lambda *plan, **options: told.update(options) or Sweep(*plan, **options)
+    )
+    assert go("fig2", "--dry_run", "--threads", "2", "--retries", "5") == 0
+    assert (told["threads"], told["retries"], told["deadline"]) == (2, 5, None)
 
 
 def test_a_run_that_fails_is_named_with_its_reason(world, capsys):

@@ -231,6 +231,29 @@ def test_what_another_sweep_runs_is_waited_for(world):
     assert sweep.progress[world.alone.key].found
 
 
+def test_what_runs_elsewhere_is_looked_at_every_five_seconds_only(world, monkeypatch):
+    """By a clock that a turn of the loop moves by one second."""
+    now, looks = [0.0], []
+
+    def turn(sweep):
+        now[0] += 1
+
+    monkeypatch.setattr(loop, "LOOK_AGAIN", 5.0)
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(loop.lock, "is_held", lambda path: looks.append(now[0]) or len(looks) < 3)
+    world.runs, world.bad["alone"] = [world.alone], [(BUSY, "runs elsewhere")]
+    sweep = world.sweep()
+    sweep.observer.waiting = turn
+    sweep.go()
+    assert looks == [5, 10, 15]
+    assert states(sweep)["alone"] == "ok"
+
+
+def test_a_task_has_what_each_run_gets(world):
+    task = world.sweep(threads=3, gpus=0.5)._task(world.alone, needed=False)
+    assert (task.threads, task.gpus) == (3, 0.5)
+
+
 def test_the_state_of_things_counts_what_runs_elsewhere(world):
     sweep = world.sweep()
     assert status_line(sweep, lambda run: None).endswith("; running: nothing")
