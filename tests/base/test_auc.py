@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from autovul.base import metrics
 from autovul.base.metrics import auc, auc_interval, roc, tpr_at_fpr
 
 
@@ -73,15 +75,31 @@ def test_the_interval_narrows_and_is_repeatable():
     assert few[0] < auc(*scores(50, 50)) < few[1]
 
 
-@pytest.mark.parametrize("others", [100, 150, 399])
+@pytest.mark.parametrize(("others", "at_one_time"), [(2**19, 2), (2**20 + 1, 1)])
+def test_as_many_draws_are_in_memory_as_fit_and_all_of_them_count(others, at_one_time, monkeypatch):
+    sizes, found, areas = [], [], metrics._areas
+
+    def seen(positive, negative):
+        sizes.append(len(negative))
+        found.extend((drawn := areas(positive, negative)).tolist())
+        return drawn
+
+    monkeypatch.setattr(metrics, "_areas", seen)
+    interval = auc_interval(*scores(5, others), draws=at_one_time + 1)
+    assert max(sizes) == at_one_time and sum(sizes) == at_one_time + 1
+    assert interval == pytest.approx(np.quantile(found, [0.025, 0.975]))
+
+
+@pytest.mark.parametrize(("others", "fpr"), [(100, 0.01), (150, 0.01), (399, 0.01), (100, 0.29)])
 @pytest.mark.parametrize("levels", [0, 2])
-def test_the_rate_at_few_false_positives(others, levels):
+def test_the_rate_at_few_false_positives(others, fpr, levels):
     positive, negative = scores(300, others, levels, shift=1.5)
     best = 0.0
     for threshold in torch.cat([positive, negative]).tolist():
-        if (negative > threshold).double().mean() <= 0.01:
+        if (negative > threshold).double().mean() <= fpr:
             best = max(best, (positive > threshold).double().mean().item())
-    assert tpr_at_fpr(positive, negative) == pytest.approx(100 * best)
+    # 100 · 0.29 is a little less than 29 in floating point, and 29 of 100 may yet be above.
+    assert tpr_at_fpr(positive, negative, fpr) == pytest.approx(100 * best)
 
 
 def test_too_few_negatives_resolve_no_such_rate():
