@@ -7,8 +7,10 @@ import copy
 import io
 import json
 import math
+import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -323,6 +325,33 @@ def test_tensorboard_writes_curves(tmp_path: Path) -> None:
     assert [point.step for point in events.Scalars("validation/accuracy")] == [0, 2, 4, 5]
 
 
+def test_curves_go_on_where_the_run_does_and_a_fresh_run_has_none_of_an_older_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorBoard forgets what stands in the folder from the step on that is called ``purge_step``."""
+    purged: list[int] = []
+
+    class Writer:
+        def __init__(self, folder: str, purge_step: int) -> None:
+            purged.append(purge_step)
+
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            steps.append(step)
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
+    places: dict[str, Any] = {"log_path": tmp_path / "log.jsonl", "state_path": tmp_path / "net.state"}
+    steps: list[int] = []
+    with pytest.raises(Interrupted):
+        quiet_trainer(with_changes(tensorboard=True), **places).fit(tiny_net(), Points(visit=stop_at((2, 1))))
+    assert (purged, steps[-1]) == ([0], 2)
+    steps.clear()
+    quiet_trainer(with_changes(tensorboard=True, resume=True), **places).fit(tiny_net(), Points())
+    assert (purged, steps[0]) == ([0, 3], 3)
+
+
 def test_tensorboard_that_is_not_installed_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = builtins.__import__
 
@@ -368,6 +397,18 @@ def test_a_bar_on_a_terminal() -> None:
     stream = Terminal()
     quiet_trainer(progress=Progress(stream=stream)).fit(tiny_net(), Points(), Points(seed=5))
     assert all(text in stream.getvalue() for text in ("epoch 5/5", "15/15", "validation", "\r"))
+
+
+def test_a_bar_goes_on_from_the_steps_made_before_with_figures_beside_it_and_lines_above() -> None:
+    stream = Terminal()
+    progress = Progress(stream=stream)
+    progress.start(total=15, done=6)
+    progress.advance("epoch 3/5", loss="0.51")
+    progress.say("validation 97.5 %")
+    progress.close()
+    above, bar, below = (written.rsplit("\r", 1)[-1] for written in stream.getvalue().split("\n"))
+    assert (above, below) == ("validation 97.5 %", "")
+    assert bar.startswith("epoch 3/5:") and " 7/15 " in bar and "loss=0.51" in bar
 
 
 def test_silence_when_off() -> None:
