@@ -148,6 +148,19 @@ def test_accuracy_is_taken_by_weights_and_else_by_network_and_seed():
     assert found == [50.0, 91.0, 50.0, None]
 
 
+@pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
+def test_a_trainings_own_validation_counts_and_of_two_the_newest(order):
+    sha = "aa" * 32
+    told = [("train", 91.0, "2025-01-01"), ("train", 92.0, "2025-01-02"), ("validate", 50.0, "2025-01-03")]
+    records = [
+        make("a", experiment=command, metrics={"valid_accuracy": Metric(value, "%")}, weights_sha256=sha,
+             environment={"created": created}) for command, value, created in told
+    ]  # fmt: skip
+    known = controls.Accuracies.of([records[place] for place in order])
+    (network,) = build([make("a", weights_sha256=sha)]).sections[0].networks
+    assert known.of_network(network) == 92.0
+
+
 def test_published_sizes_are_inseparable_and_variants_separate_them():
     results = campaign(2, ["fig2"])
     _, found = control(build(results), "fig2", controls.SIZE)

@@ -83,6 +83,12 @@ def test_networks_without_the_fact_are_counted():
     assert related(build(results), "fig2")["depth"].missing == 2
 
 
+def test_a_relation_over_one_group_alone_is_not_told_again_within_it():
+    found = related(build([r if r.group == "nas" else r.replace(facts={}) for r in campaign(1, ["fig2"])]), "fig2")
+    assert len(found["depth"].points) == 10 and found["depth"].missing == 7
+    assert found["depth"].within == {} and "Within groups" not in found["depth"].sentence
+
+
 def test_points_stand_in_proportion(report):
     found = related(report, "fig2")["depth"]
     for point in found.points:

@@ -160,3 +160,9 @@ def test_a_network_with_one_seed_has_the_interval_over_images_if_any():
     tables = build([make("darts", value=60.0)]).tables()
     over = {row["metric"]: row["over"] for row in lines(tables["networks.csv"])}
     assert over["success_rate"] == "images" and over["mean_iterations"] == ""
+
+
+@pytest.mark.parametrize("value", [-0.1, 100.1])
+def test_a_rate_that_none_can_be_has_no_interval_over_images(value):
+    (row,) = lines(build([make(metrics={"success_rate": Metric(value, "%", 1000)})]).tables()["networks.csv"])
+    assert (float(row["mean"]), row["over"], row["low"], row["high"]) == (value, "", "", "")
