@@ -103,8 +103,9 @@ def test_a_record_nested_however_deep_is_read_or_refused(result):
 
 
 def test_file_names_tell_runs_apart(result):
-    same = {result.replace(options={**result.options, name: value}).file_name() for name, value in
-            (("lr", 0.1), ("verbose", 2), ("resume", True), ("result_dir", "elsewhere"))}  # fmt: skip
+    unlike = {"verbose": 2, "color": True, "tqdm": False, "tensorboard": True, "save": True, "num_workers": 4}
+    unlike |= {"download": True, "resume": True, "resume_changed": True, "result_dir": "other", "log_dir": "other"}
+    same = {result.replace(options={**result.options, name: value}).file_name() for name, value in unlike.items()}
     assert same == {result.file_name()}
     others = {
         result.replace(options={"lr": 0.2, "layers": None}).file_name(),
