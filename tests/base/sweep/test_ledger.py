@@ -151,3 +151,14 @@ def test_a_record_made_by_other_code_does_not_hold(tmp_path, files):
     assert ledger(tmp_path, files).status(one) == "ok"
     files.source = sha("def build(): return Net(24)")
     assert ledger(tmp_path, files).status(one) is None
+
+
+def test_what_is_said_of_a_run_is_what_its_newest_record_says(tmp_path, files):
+    one = run("one", tmp_path)
+    found = ledger(tmp_path, files)
+    assert found.diagnosis(one) == ""
+    for folder, message in (("first", "not finite in epoch 3"), ("second", "not finite in epoch 9")):
+        diverged = record(run("one", tmp_path, model_dir=folder), files, status="diverged")
+        diverged.replace(message=message).write(tmp_path / "result")
+        found.refresh(["attack"])
+        assert found.diagnosis(one) == message
