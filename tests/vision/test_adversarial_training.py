@@ -79,11 +79,17 @@ def test_random_init_draws_from_the_global_generator_and_stays_in_the_ball(batch
         torch.manual_seed(seed)
         losses.append(step(model.eval(), x, y)[0].item())
     assert losses[0] == losses[1] != losses[2]
+    offset = seen[0] - x
+    assert offset.min() < -0.99 * EPS and offset.max() > 0.99 * EPS
+    assert offset.abs().mean() == pytest.approx(EPS / 2, rel=0.05)  # as of what is uniform
     assert all((z - x).abs().max() <= EPS + 1e-6 and z.min() >= 0 and z.max() <= 1 for z in seen)
 
 
 def test_trades_is_its_formula(batches):
-    model, (x, y) = network().eval(), first(batches)
+    """Its gradient too, by which the clean answers move as well; in float64, so that no sign hangs on rounding."""
+    model, (x, y) = network().double().eval(), first(batches)
+    model[-1].weight.data *= 20  # the divergence's two directions differ where answers move far
+    x = x.double()
     torch.manual_seed(3)
     start = x + 1e-3 * torch.randn_like(x)
     clean = model(x).detach().softmax(1)
@@ -93,9 +99,14 @@ def test_trades_is_its_formula(batches):
 
     worst = ascend_slowly(model, x, start.clamp(0, 1), lambda logits: divergence(clean, logits.softmax(1)))
     expected = functional.cross_entropy(model(x), y) + 6 * divergence(model(x).softmax(1), model(worst).softmax(1))
+    seen = []
+    model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     torch.manual_seed(3)
     loss, _ = adversarial(options("trades"), batches)[0](model, x, y)
-    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(seen[-1], worst)
+    torch.testing.assert_close(loss, expected)
+    weights = [*model.parameters()]
+    torch.testing.assert_close(torch.autograd.grad(loss, weights), torch.autograd.grad(expected, weights))
 
 
 def test_free_reuses_the_gradient_for_the_perturbation(batches):
