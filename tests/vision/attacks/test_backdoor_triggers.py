@@ -211,6 +211,27 @@ def test_before_an_epoch_the_trigger_follows_the_network_which_stands_still(data
     assert poisoned.trigger is marks[2]  # a resume in the middle of an epoch does not train it again
 
 
+def test_the_trigger_s_training_by_hand(dataset, trained):
+    """Each epoch goes on from the last one's trigger; each round has 20 batches in an order of its own."""
+    small = setup(batch_size=5)
+    scene, start = Scene(trained, dataset, small), trigger(random_init=True)
+    poisoned = PoisonedBatches(dataset, start, 1, 0.2, "batch", 5, torch.device("cpu"), 3, PLAIN)
+    create("imc", inner_iter=2).watch(scene, copy.deepcopy(trained), poisoned)
+    clean, mark = dataset.train_batches(5, "cpu", small.seed, PLAIN), start
+    for epoch in (0, 1):
+        raw = from_colours(mark.mark).requires_grad_()
+        optimiser = torch.optim.Adam([raw], lr=0.1)
+        for number in (0, 1):
+            for images, _ in [*clean.epoch(1 + 2 * epoch + number)][:20]:
+                logits = trained(start.with_mark(as_colours(raw)).apply(images))
+                loss = functional.cross_entropy(logits, torch.ones(5, dtype=torch.int64))
+                (raw.grad,) = torch.autograd.grad(loss, raw)
+                optimiser.step()
+        mark = start.with_mark(as_colours(raw).detach())
+        poisoned.before_epoch(epoch)
+        torch.testing.assert_close(poisoned.trigger.mark, mark.mark)
+
+
 def test_the_saved_trigger_is_the_last_one(dataset, trained, tmp_path):
     result = create("imc").run(
         trained, dataset, setup(folder=tmp_path, training=RECIPE.model_copy(update={"epoch": 2}))
