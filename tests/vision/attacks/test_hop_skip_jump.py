@@ -90,6 +90,21 @@ def test_the_default_type_of_the_process_does_not_matter(flat):
     assert torch.equal(found.images, expected.images)
 
 
+def test_the_boundary_is_probed_a_tenth_away_at_first_and_then_at_a_hundredth_of_the_distance(flat):
+    """Of points in random directions from one, most are √2 times as far from each other; all else is asked singly."""
+    model, images, _ = flat
+    probes = []
+    hook = model.register_forward_pre_hook(lambda module, inputs: probes.append(inputs[0].detach().flatten(1)))
+    search(model, images[:1], batch=512, max_iter=3)
+    hook.remove()
+    radii = [torch.pdist(points).median().item() / 2**0.5 for points in probes if len(points) > 1]
+    reached = [
+        lengths(search(model, images[:1], max_iter=steps, closing_search=False)[0], images[:1]).item()
+        for steps in (1, 2)
+    ]
+    assert radii == pytest.approx([0.1, *(0.01 * distance for distance in reached)], rel=0.05)
+
+
 def test_the_closing_search_ends_at_the_boundary(flat):
     model, images, _ = flat
     closed, _ = search(model, images, max_iter=3)
