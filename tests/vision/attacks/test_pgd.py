@@ -211,6 +211,17 @@ def test_restarts_change_failures_only_and_keep_the_better_try(images):
     assert ((taken_more[~done] < 0) | (taken_more[~done] >= 3)).all()
 
 
+@pytest.mark.parametrize("norm", ["inf", "2"])
+def test_a_random_start_is_uniform_in_the_ball(norm):
+    """Of two pixels: the share of the ball within a radius r is r²."""
+    images, generator = torch.zeros(4000, 1, 1, 2), torch.Generator().manual_seed(0)
+    offset = attacks.create("pgd", norm=norm, pgd_eps=0.3)._random_offset(images, generator).flatten(1) / 0.3
+    size = offset.abs().amax(1) if norm == "inf" else offset.norm(dim=1)
+    shares = size.sort().values ** 2
+    assert (shares - torch.linspace(0, 1, 4000)).abs().max() < 0.03
+    assert offset.mean(0).tolist() == pytest.approx([0, 0], abs=0.03)
+
+
 def test_nes_points_along_the_true_gradient(inner_images):
     """The estimate's cosine with a known gradient is about sqrt(pairs / dimensions)."""
     model = Linear()
