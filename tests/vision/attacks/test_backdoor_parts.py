@@ -239,6 +239,9 @@ def test_the_mean_activation_by_hand(dataset):
 
 def test_figures_agree_with_an_explicit_count(dataset):
     model, mark, target = make_network(), trigger(), 1
+    with torch.no_grad():  # answers that are neither all alike nor all as confident
+        model[-1].weight *= 50
+        model[-1].bias -= model(mark.apply(dataset.valid.pixels())).mean(0)
     found = measure(model, dataset, mark, target, batch_size=13, seed=5)
     hits, others, confidences, right = 0, 0, [], 0
     all_hits, sums = 0, [[0.0] * 24, [0.0] * 24]
@@ -254,13 +257,12 @@ def test_figures_agree_with_an_explicit_count(dataset):
         confidences += [output.softmax(1)[0, target].item()] if hit and label != target else []
         for kind, images in enumerate((clean, marked)):
             sums[kind] = [a + b for a, b in zip(sums[kind], model[:7](images)[0].tolist(), strict=True)]
-    assert 0 < others < len(dataset.valid)
+    assert 0 < hits < others < len(dataset.valid) and hits < all_hits
     assert found.success == pytest.approx(100 * hits / others)
     assert found.success_all == pytest.approx(100 * all_hits / len(dataset.valid))
     assert found.accuracy == pytest.approx(100 * right / len(dataset.valid))
     assert (found.count, found.count_all) == (others, len(dataset.valid))
-    if confidences:
-        assert found.confidence == pytest.approx(100 * sum(confidences) / len(confidences), rel=1e-5)
+    assert found.confidence == pytest.approx(100 * sum(confidences) / len(confidences), rel=1e-5)
     halves = [set(sorted(range(24), key=lambda i, s=s: -s[i])[:12]) for s in sums]
     assert found.jaccard == pytest.approx(len(halves[0] & halves[1]) / len(halves[0] | halves[1]))
 
