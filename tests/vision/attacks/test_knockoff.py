@@ -16,10 +16,11 @@ from autovul.base.options import OptionError
 from autovul.base.training.options import TrainingOptions
 from autovul.vision import attacks, datasets, models
 from autovul.vision.attacks.base import Setup
+from autovul.vision.attacks.extraction import queries
 from autovul.vision.attacks.extraction.adaptive_sampling import GradientBandit, RewardScale, rewards
 from autovul.vision.attacks.extraction.art_thief import train_thief
 from autovul.vision.attacks.extraction.transfer_set import TransferSet
-from autovul.vision.datasets import ImageDataset, ImageSplit
+from autovul.vision.datasets import Augmentation, ImageDataset, ImageSplit
 
 CLASSES, SHAPE = 4, (3, 6, 6)
 
@@ -304,14 +305,15 @@ def test_the_bandit_comes_to_prefer_what_pays():
 
 
 def test_the_bandit_s_step_by_hand():
-    bandit = GradientBandit(3, np.random.default_rng(0))
+    bandit = GradientBandit(3, np.random.default_rng(0), window=3)
     everything = np.ones(3, dtype=bool)
-    for action, reward in ((0, 1.0), (1, 0.0), (0, 0.5)):
+    # The mean reward of the last three steps, and how often the action was taken.
+    steps = ((0, 1.0, 1.0, 1), (1, 0.0, 0.5, 1), (0, 0.2, 0.4, 2), (0, 1.0, 0.4, 3))
+    for action, reward, mean, taken in steps:
         policy, before = bandit.policy(everything), bandit.preferences.copy()
         bandit.learn(action, reward)
-        mean = sum(bandit._past) / len(bandit._past)
         for z in range(3):
-            expected = before[z] + (reward - mean) / bandit.taken[action] * ((1 if z == action else 0) - policy[z])
+            expected = before[z] + (reward - mean) / taken * ((1 if z == action else 0) - policy[z])
             assert bandit.preferences[z] == pytest.approx(expected)
 
 
@@ -327,6 +329,42 @@ def test_rewards_by_hand():
     for kind, expected in (("certainty", 0.5), ("diversity", 0.25), ("loss", 1.0)):
         alone = RewardScale(kind)(np.array([[0.0, 0.0, 0.0], [2.0, 4.0, 1.0], [1.0, 1.0, 1.0]]))
         assert alone == pytest.approx([0.0, 1.0, expected])
+
+
+@pytest.mark.parametrize("label_mode", ["hard", "soft"])
+def test_rewards_are_by_all_answers_so_far_and_by_what_the_scout_says_before_it_learns(
+    victim, dataset, monkeypatch, label_mode
+):
+    asked = []
+
+    def noted(*given):
+        asked.append(given)
+        return rewards(*given)
+
+    monkeypatch.setattr(queries, "rewards", noted)
+    options = attack(nb_stolen=45, sampling="adaptive", adaptive_round=20, label_mode=label_mode)
+    transfer = options.query(victim, dataset, setup())
+    answers = transfer.answers if label_mode == "soft" else nn.functional.one_hot(transfer.answers, CLASSES).float()
+    assert [len(given) for given, *_ in asked] == [20, 20, 5]
+    assert torch.equal(torch.cat([given for given, *_ in asked]), answers)
+    for done, (_, mean, _) in zip((20, 40, 45), asked, strict=True):
+        torch.testing.assert_close(mean, answers[:done].mean(0))
+    untaught = options._fresh(victim, dataset, setup().seed)(transfer.images / 255).log_softmax(1)
+    torch.testing.assert_close(asked[0][2], untaught[:20])
+    assert not torch.allclose(asked[1][2], untaught[20:40], atol=1e-3)
+
+
+def test_a_place_s_image_is_varied_by_seed_and_place_alone(dataset):
+    alike = ImageSplit(dataset.train.images[:1].expand(300, -1, -1, -1), dataset.train.labels[:300])
+
+    def images(places, seed=1):
+        return queries.Pool(alike, seed, Augmentation(padding=2, flip=True)).images(torch.tensor(places))
+
+    whole = images([*range(300)])
+    first, second, third = whole.split(100)
+    assert not torch.equal(first, second) and not torch.equal(second, third)
+    assert torch.equal(images([250, 7, 120]), whole[[250, 7, 120]])
+    assert not torch.equal(images([*range(100)], seed=2), first)
 
 
 def test_adaptive_queries_go_where_there_is_something_to_learn(dataset):
