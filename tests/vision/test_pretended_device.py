@@ -20,16 +20,7 @@ from autovul.vision.tools import gradient_variance, loss_contour
 from autovul.vision.tools.gradient_measurement import GradientMeasurement
 from tests.pretended import CUDA, pretended_device
 from tests.vision.attacks import backdoors, patches
-
-OPTIONS: dict[str, dict] = {
-    "pgd": {"test_num": 12, "pgd_eps": 0.2, "pgd_alpha": 0.1, "num_restart": 1, "target_idx": 1},
-    "fmn": {"test_num": 12, "iteration": 10},
-    "poison_random": {"poison_percent": (0.0, 0.3)},
-    "poison_basic": {"test_num": 2},
-    **{name: {**backdoors.OPTIONS, **extra} for name, extra in backdoors.EXTRA.items()},
-    "knockoff": {"nb_stolen": (20, 40), "label_mode": "soft"},
-    "membership": {"sample_num": 5, "max_iter": 2, "init_size": 10, "confidence_filter": "none"},
-}
+from tests.vision.attacks.small import OPTIONS
 
 
 @pytest.fixture(scope="module")
