@@ -22,7 +22,7 @@ def test_a_report_that_another_sweep_makes_is_waited_for(tmp_path, monkeypatch, 
     launcher = InTurn(lambda task: answers.pop(0))
     monkeypatch.setattr(reproduce, "LocalLauncher", lambda places: launcher)
     monkeypatch.setattr(reproduce, "POLL", 0.0)
-    reproduce._report(tmp_path, SweepOptions(report_dir="out"), None)
+    reproduce._report(tmp_path, tmp_path / "logs", SweepOptions(report_dir="out"), None)
     out, err = capsys.readouterr()
     assert (out.strip(), err.strip(), answers) == (printed, complaint, [])
     assert launcher.stopped
@@ -32,5 +32,5 @@ def test_a_report_that_never_comes_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(reproduce, "LocalLauncher", lambda places: InTurn(lambda task: (BUSY, "runs elsewhere")))
     monkeypatch.setattr(reproduce, "POLL", 0.0)
     monkeypatch.setattr(reproduce, "REPORT_SECONDS", 0.1)
-    reproduce._report(tmp_path, SweepOptions(report_dir="out"), None)
+    reproduce._report(tmp_path, tmp_path / "logs", SweepOptions(report_dir="out"), None)
     assert capsys.readouterr().err == "autovul reproduce: no report: it took too long\n"
