@@ -18,7 +18,6 @@ from tests.vision.attacks import patches
 from tests.vision.attacks.small import OPTIONS
 
 ADDED: dict[str, dict[str, Any]] = {  # so that there is more to draw
-    "poison_random": {"train_mode": "dataset"},
     "badnet": {"random_pos": True, "random_init": True},
     "imc": {"inner_start": "noise", "random_pos": True},
     "knockoff": {"sampling": "adaptive", "adaptive_round": 10},
