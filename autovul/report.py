@@ -34,8 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Read the records, print the findings, and write page, texts and tables."""
     options = commands.read("report", argv).report
     experiments = {name: canonical(each) for name, each in load_experiments(options.experiments).items()}
-    usual = Path(options.result_dir)  # before the first run there is nothing, and a page that says so
-    results, refused = read_results(options.results or ([usual] if usual.exists() else []))
+    # Before the first run there is nothing, and a page that says so.
+    nothing_yet = not options.results and options.result_dir == type(options)().result_dir
+    places = [Path(place) for place in options.results or [options.result_dir]]
+    results, refused = read_results([place for place in places if place.exists() or not nothing_yet])
     report = build(results, refused, experiments, by_group())
     folder, text = Path(options.output_dir), report.text()
     forms = {

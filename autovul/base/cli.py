@@ -171,7 +171,7 @@ def _answer(error: BaseException) -> tuple[int, str] | None:
         case OSError(errno=number) if number in _DISK_FULL:
             return 1, f"no space left on the disk{f' for {error.filename}' if error.filename else ''}"
         case OSError() if error.filename:
-            return 1, f"{error.filename}: {error.strerror}"
+            return 1, f"{error.filename}: {error.strerror or error}"
         case FileNotFoundError() | PermissionError() | IsADirectoryError() | NotADirectoryError():
             return 1, str(error)
         case RuntimeError() if any(sign in str(error) for sign in _TORCH_WRITER):

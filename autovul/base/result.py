@@ -57,10 +57,10 @@ class Metric:
         if self.value is not None:
             if isinstance(self.value, bool) or not isinstance(self.value, numbers.Real):
                 raise TypeError(f"a metric's value must be a number or None, got {self.value!r}")
-            if not abs(float(self.value)) <= LARGEST:
-                raise ValueError(f"a metric's value must be a finite number or None, got {self.value}")
             if not isinstance(self.value, int | float):
                 object.__setattr__(self, "value", float(self.value))  # NumPy's numbers are not JSON's
+            if not abs(self.value) <= LARGEST:
+                raise ValueError(f"a metric's value must be a finite number or None, got {shorten(str(self.value))}")
         if self.count is not None:
             object.__setattr__(self, "count", operator.index(self.count))
 

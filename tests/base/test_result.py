@@ -32,7 +32,7 @@ def test_round_trip(result):
 
 
 def test_a_metric_is_never_nan():
-    for value in (float("nan"), float("inf")):
+    for value in (float("nan"), float("inf"), 1e101, -(10**400)):
         with pytest.raises(ValueError, match="finite"):
             Metric(value)
 

@@ -21,12 +21,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from autovul.base.checkpoint import load_checkpoint, load_state
+from autovul.base.checkpoint import load_checkpoint, load_state, save_checkpoint
 from autovul.base.errors import Interrupted, UserError
 from autovul.base.progress import Progress
 from autovul.base.trainer import TrainingOptions, cross_entropy_step
 from autovul.base.training import state_file
-from autovul.base.training.history import History
+from autovul.base.training.history import History, total
 from autovul.base.training.optimiser_classes import OPTIMISERS
 from autovul.base.training.state_file import StateFile
 from tests.base.tiny_training import OPTIONS, Points, quiet_trainer, run, tiny_net
@@ -57,6 +57,7 @@ def assert_same_end(model: nn.Module, history: History, expected: tuple[nn.Modul
         assert torch.equal(model.state_dict()[name], weight), name
     assert course(history) == course(course_of_twin)
     assert history.best_epoch == course_of_twin.best_epoch
+    assert history.counts() == course_of_twin.counts()
     assert history.best_state is not None and course_of_twin.best_state is not None
     assert all(map(torch.equal, history.best_state.values(), course_of_twin.best_state.values()))
 
@@ -131,6 +132,20 @@ def test_stopped_at_every_step_of_one_run(tmp_path: Path, undisturbed: tuple[nn.
     model = tiny_net()
     history = trainer.fit(model, Points(visit=stop_at(*everywhere)), Points(seed=5))
     assert_same_end(model, history, undisturbed)
+
+
+def test_a_state_without_counts_goes_on_without_them(tmp_path: Path) -> None:
+    """As one of an earlier version has none: what was not counted is not told as if it were all."""
+    path = tmp_path / "net.state"
+    quiet_trainer(with_changes(epoch=1), state_path=path).fit(tiny_net(), Points())
+    content = load_checkpoint(path)
+    for name in ("steps", "forward", "backward"):
+        del content["state"]["history"][name]
+    save_checkpoint(path, content)
+    for epochs in (2, 3):
+        longer = with_changes(epoch=epochs, resume=True, resume_changed=True)
+        history = quiet_trainer(longer, state_path=path).fit(tiny_net(), Points())
+        assert (history.counts(), total([history, History()]), len(history.records)) == ({}, {}, epochs + 1)
 
 
 def test_the_former_handlers_return(tmp_path: Path) -> None:

@@ -141,6 +141,7 @@ def test_a_scale_speaks_of_all_attacks_of_a_command():
     [
         ({"options": {"trian": {"epoch": 1}}}, r"scale mine: options: no command 'trian' \(nearest: train"),
         ({"options": {"train": {"epcoh": 1}}}, r"scale mine: epcoh: unknown option \(nearest: epoch"),
+        ({"options": {"adv_attack": {"model": "darts"}}}, "scale mine: model: the plan sets it for every run"),
         ({"grids": {"fig100": {"sample_num": (1,)}}}, r"scale mine: grids: no experiment 'fig100' \(nearest: fig10"),
         ({"by_network": {"resnet18": {"width": 0.5}}}, r"by_network: no network 'resnet18' \(nearest: resnet18_comp"),
         ({"by_network": {"bit_comp": {"width": 0.5}}}, "by_network: bit_comp is called bit-m-r50x1_comp there"),
@@ -152,10 +153,11 @@ def test_a_slip_in_a_scale_is_refused(change, message):
         plan("table1", scale=scale, networks=("darts",))
 
 
-def test_a_scale_may_speak_of_networks_of_ones_own(tmp_path):
+def test_a_scale_may_speak_of_networks_and_experiments_of_ones_own(tmp_path):
     cells = tmp_path / "my_darts.yaml"
     write_genotype(cells, GENOTYPES["drnas"])
-    scale = load_scale("smoke").model_copy(update={"by_network": {"my_darts": {"layers": 3}, "other_Q": {"layers": 5}}})
+    own = {"my_darts": {"layers": 3}, "other_Q": {"layers": 5}}
+    scale = load_scale("smoke").model_copy(update={"by_network": own, "grids": {"a_QQ": {"lr": (1,)}}})
     runs = plan("table1", scale=scale, networks=(str(cells),))
     assert all("--layers=3" in run.argv for run in runs)
 

@@ -23,16 +23,6 @@ from tests.vision.attacks import backdoors, patches
 from tests.vision.attacks.small import OPTIONS
 
 
-@pytest.fixture(scope="module")
-def dataset():
-    return patches.make_dataset()
-
-
-@pytest.fixture(scope="module")
-def trained(dataset):
-    return patches.make_trained(dataset)
-
-
 @pytest.fixture
 def device(monkeypatch):
     with pretended_device(monkeypatch) as device:

@@ -30,16 +30,6 @@ TOOLS = {
 VARIED = Augmentation(padding=1, flip=True)
 
 
-@pytest.fixture(scope="module")
-def dataset():
-    return patches.make_dataset()
-
-
-@pytest.fixture(scope="module")
-def trained(dataset):
-    return patches.make_trained(dataset)
-
-
 def run(name, model, dataset, seed):
     """The figures of an attack or a tool."""
     if isinstance(tool := TOOLS.get(name), GradientMeasurement):

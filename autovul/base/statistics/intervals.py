@@ -172,6 +172,7 @@ def variance_by_seed(networks: Sequence[BySeed], weights: Sequence[float]) -> tu
     Σ wᵢ² / nᵢ · (1 − 1 / nᵢ). r is the larger of the two ratios; the degrees of freedom are (tr M)² / tr M², M = AᵀA.
     Where all networks have the same S seeds and weights, r is S / (S − 1), the degrees are S − 1, and it is the
     variance of the mean of the seeds' means. A network with one value tells nothing, and is counted in what varies.
+    In c and A weights count by their size: where those of both signs cancel, u shows nothing, whatever a seed does.
 
     Source: Liang and Zeger, Biometrika 73 (1986), for one cluster a seed; the correction and its degrees of freedom as
     in Bell and McCaffrey, Survey Methodology 28 (2002), for this model.
@@ -189,7 +190,8 @@ def variance_by_seed(networks: Sequence[BySeed], weights: Sequence[float]) -> tu
     alone = alone_seen = 0.0
     for values, weight in zip(networks, weights, strict=True):
         count, own = len(values), [places[seed] for seed in values]
-        shares[own] += weight / count
+        size = abs(weight) / count
+        shares[own] += size
         alone += weight**2 / count
         if count == 1:
             continue
@@ -197,15 +199,13 @@ def variance_by_seed(networks: Sequence[BySeed], weights: Sequence[float]) -> tu
         sample = np.array([*values.values()], float)
         if not (sample == sample[0]).all():  # rounding in the mean must not look like spread
             parts[own] += weight / count * (sample - sample.mean())
-        seen[own, own] += weight / count
-        seen[np.ix_(own, own)] -= weight / count**2
+        seen[own, own] += size
+        seen[np.ix_(own, own)] -= size / count
     if not alone_seen:
         return None
     model = seen.T @ seen
-    ratio, trace = alone / alone_seen, float(np.trace(model))
-    if trace < 1e-12 * alone:  # weights of both signs cancel: what a seed shares moves nothing
-        return ratio * float(parts @ parts), max(len(places) - 1.0, 1.0)
-    ratio = max(ratio, float(shares @ shares) / trace)
+    trace = float(np.trace(model))
+    ratio = max(alone / alone_seen, float(shares @ shares) / trace)
     return ratio * float(parts @ parts), trace**2 / float(np.square(model).sum())
 
 

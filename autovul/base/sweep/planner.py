@@ -13,7 +13,7 @@ from autovul.base.errors import UsageError, nearest
 from autovul.base.experiments import Experiment, Scale
 from autovul.base.groups import GROUPS
 from autovul.base.sweep.plan import FIRST_SEED, Catalogue, Run, Wish
-from autovul.base.sweep.scale_check import require_known
+from autovul.base.sweep.scale_check import OF_THE_PLAN, require_known
 from autovul.base.sweep.subject import Subject
 
 PUBLISHED = "validate"  # what takes the place of a training where weights are given
@@ -174,7 +174,7 @@ class Planner:
         for name in wish.options or {}:
             if name == "experiments":
                 raise UsageError("--experiments: they are named without a flag, as in `autovul reproduce table1 fig2`")
-            if name in ("model", "model_arch", "genotype", "seed", "suffix", "resume"):
+            if name in OF_THE_PLAN:
                 which = "--models says which networks, also by files of cells"
                 hint = {"seed": "--seeds says how many"}.get(name, which)
                 raise UsageError(f"--{name}: the plan sets it for every run; {hint}")

@@ -10,6 +10,8 @@ from autovul.base.groups import GROUPS
 from autovul.base.registry import UnknownName
 from autovul.base.sweep.plan import Catalogue
 
+OF_THE_PLAN = ("model", "model_arch", "genotype", "seed", "suffix", "resume")  # what nobody else says
+
 
 def require_known(
     scale: Scale, experiments: Mapping[str, Experiment], catalogue: Catalogue, asked: Sequence[str]
@@ -31,9 +33,12 @@ def require_known(
     _refuse(scale, "options", "command", set(scale.options) - set(commands), commands)
     for command, options in scale.options.items():
         for name in options:
+            if name in OF_THE_PLAN:
+                raise UsageError(f"scale {scale.name}: {name}: the plan sets it for every run")
             if name not in known.sections[command]:
                 raise UsageError(f"scale {scale.name}: {name}: {known.explain_unknown(name)}")
-    _refuse(scale, "grids", "experiment", set(scale.grids) - set(experiments), experiments)
+    absent = set(scale.grids) - set(experiments)  # one like none may be of a file that is not given now
+    _refuse(scale, "grids", "experiment", {name for name in absent if nearest(name, experiments)}, experiments)
     own = [*asked, *(name for experiment in experiments.values() for name in experiment.networks)]
     taking_part = {catalogue.canonical(name) for each in own for name, _ in catalogue.networks([each])}
     networks = [name for name, _ in catalogue.networks([group for group in GROUPS if group != "yours"])]

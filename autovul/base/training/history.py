@@ -73,6 +73,7 @@ class History:
         resumed_from: Epoch and step already done when this run took over.
         steps: Steps of the optimiser.
         forward, backward: Passes, each of one image; validation's are among them.
+        counted: Whether they are those of the whole run: a state may come from a version that did not count.
     """
 
     records: list[EpochRecord] = field(default_factory=list)
@@ -85,10 +86,11 @@ class History:
     steps: int = 0
     forward: int = 0
     backward: int = 0
+    counted: bool = True
 
     def counts(self) -> dict[str, int]:
-        """What the run took, for a result."""
-        return {name: getattr(self, name) for name in COUNTED}
+        """What the run took, for a result; nothing where that is not known."""
+        return {name: getattr(self, name) for name in COUNTED} if self.counted else {}
 
     @property
     def best_accuracy(self) -> float | None:
@@ -114,10 +116,11 @@ class History:
         """Take over what `to_plain` gave."""
         self.records = [EpochRecord(**record) for record in plain["records"]]
         self.best_state, self.best_epoch = plain["best_state"], plain["best_epoch"]
-        self.steps, self.forward, self.backward = (plain[name] for name in COUNTED)
+        self.counted = all(name in plain for name in COUNTED)
+        self.steps, self.forward, self.backward = (plain.get(name, 0) for name in COUNTED)
 
 
 def total(histories: Iterable[History]) -> dict[str, int]:
-    """What several runs took together."""
+    """What several runs took together; nothing where that is not known of each."""
     counts = [history.counts() for history in histories]
-    return {name: sum(count[name] for count in counts) for name in COUNTED}
+    return {name: sum(count[name] for count in counts) for name in COUNTED} if all(counts) else {}

@@ -16,6 +16,7 @@ from autovul.base.statistics import (
     welch_interval,
     wilson_interval,
 )
+from autovul.base.statistics.intervals import variance_by_seed
 
 ROUNDS = 1000
 # The coverage of a right 95 % interval over 1,000 rounds has a standard error of 0.69 points: ±2.8 points is 4 of them.
@@ -112,6 +113,18 @@ def test_fixed_networks_interval_covers_where_networks_have_different_seeds(of, 
         return [{int(s): together[s] + rng.normal(0, np.sqrt(1 - correlation)) for s in own} for own in seeds]
 
     assert coverage(lambda: fixed_networks_interval(group(10), group(7)), 0, 500) > 0.95 - 0.02
+
+
+@pytest.mark.parametrize(
+    ("seeds", "weights"),
+    [(([0, 1], [0, 1], [0]), (1.0, -0.99, 0.2)), (([0, 1, 2], [0, 1, 2], [3]), (0.5, -0.45, 0.2))],
+)
+def test_weights_of_both_signs_that_cancel_make_no_variance_out_of_nothing(seeds, weights):
+    """A regression has such weights; here all runs are independent, with the variance 1."""
+    rng = np.random.default_rng(14)
+    truth = sum(weight**2 / len(own) for own, weight in zip(seeds, weights, strict=True))
+    draws = [variance_by_seed([{s: rng.normal() for s in own} for own in seeds], weights)[0] for _ in range(400)]
+    assert 0.7 * truth < np.mean(draws) < 1.6 * truth
 
 
 def test_where_seeds_move_all_networks_together_the_interval_is_welchs_over_the_seeds_means():

@@ -80,10 +80,26 @@ def test_targeted_it_goes_where_that_class_wins(norm, dual, inner_images):
     assert (found >= alone * (1 - 1e-9)).all() and (found < 1.5 * alone).all()
 
 
+@pytest.mark.parametrize("norm", ["inf", "2"])
+@pytest.mark.parametrize("steps", [20, 100])
+def test_at_the_border_of_the_pixels_range_it_does_not_come_to_rest(norm, steps):
+    """Steps that the border takes away must not count as progress: a linear model is crossed from everywhere."""
+    images = torch.rand(40, 3, 8, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64).round()
+    model = Linear()
+    with torch.no_grad():
+        model.weight[0] += 0.3 * (images - 0.5).flatten(1).mean(0)
+    labels = model(images).argmax(1)
+    _, found = attacks.create("fmn", norm=norm, iteration=steps).perturb(model, images, labels)
+    assert (found >= 0).all()
+
+
 def twin(model, image, label, norm, steps, alpha=1.0, gamma=0.05):
     """Algorithm 1 for one image, step by step."""
     p, q = (math.inf, 1) if norm == "inf" else (2, 2)
-    length = lambda vector, order: float(torch.linalg.vector_norm(vector.flatten(), order))  # noqa: E731
+
+    def length(vector, order):
+        return torch.linalg.vector_norm(vector.flatten(), order).item()
+
     delta, eps, best, nearest = torch.zeros_like(image), math.inf, math.inf, None
     for k in range(steps + 1):
         x = (image + delta).detach().requires_grad_()
@@ -95,6 +111,10 @@ def twin(model, image, label, norm, steps, alpha=1.0, gamma=0.05):
         if k == steps:
             break
         (gradient,) = torch.autograd.grad(loss, x)
+        for place in range(x.numel()):
+            pixel, slope = x.flatten()[place].item(), gradient.flatten()[place].item()
+            if (pixel <= 0 and slope > 0) or (pixel >= 1 and slope < 0):
+                gradient.view(-1)[place] = 0.0
         cosine = (1 + math.cos(math.pi * k / steps)) / 2
         g, a = 0.001 + (gamma - 0.001) * cosine, alpha / 100 + (alpha - alpha / 100) * cosine
         if errs:
@@ -227,6 +247,14 @@ def test_images_without_an_adversarial_example_are_infinitely_far():
     assert tally.counts()["without_adversarial"] == 2
     curve = {row["percent"]: row["distance"] for row in tally.curve()}
     assert (curve[1], curve[20], curve[21], curve[60], max(curve)) == (1, 1, 2, 4, 60)
+
+
+def test_a_run_that_finds_nothing_is_drawn_and_told(dataset, trained, tmp_path):
+    attack = attacks.create("fmn", iteration=1, fmn_alpha=1e-6)
+    result = attack.run(trained, dataset, Setup(folder=tmp_path))
+    assert result.counts["without_adversarial"] == result.counts["images"]
+    assert not result.series and {metric.value for metric in result.metrics.values()} == {None}
+    assert (tmp_path / "distances.png").stat().st_size > 0
 
 
 def test_what_says_nothing_of_robustness_is_refused(dataset, trained):

@@ -92,7 +92,8 @@ class FMN(ImageAttack):
 
     Source: Pintor, Roli, Brendel, Biggio, Fast Minimum-norm Adversarial Attacks through Adaptive Norm Constraints
     (NeurIPS 2021, arXiv 2102.12827), algorithm 1. The artifact has no such attack. Deviations: the last point is
-    looked at as well; the 0.1 %, without which rounding can leave an image on the boundary for good.
+    looked at as well; the 0.1 %, without which rounding can leave an image on the boundary for good; pixels at 0 or 1
+    that −∇L would drive out of the range have no part in step and radius: the search could come to rest on them.
     """
 
     name: ClassVar[str] = "fmn"
@@ -202,6 +203,8 @@ class FMN(ImageAttack):
             best.passes.backward += len(images)
             best.flat &= ~gradient.flatten(1).any(1)
             best.broken |= ~gradient.isfinite().all()
+            x = images.detach()
+            gradient = gradient.masked_fill(((x <= 0) & (gradient > 0)) | ((x >= 1) & (gradient < 0)), 0)
             share = (1 + math.cos(math.pi * step / self.iteration)) / 2
             gamma = LAST_GAMMA + (self.fmn_gamma - LAST_GAMMA) * share
             alpha = self.fmn_alpha * (LAST_ALPHA + (1 - LAST_ALPHA) * share)
@@ -209,7 +212,7 @@ class FMN(ImageAttack):
             beyond = (distance + ahead) * (1 + LAST_GAMMA)
             outside = torch.where(best.distances.isinf(), beyond, radius * (1 + gamma))
             radius = torch.where(adversarial, torch.minimum(radius * (1 - gamma), best.distances), outside)
-            moved = images.detach() - alpha * unit(gradient) - clean
+            moved = x - alpha * unit(gradient) - clean
             images = (clean + within(moved, radius, self.norm)).clamp(0.0, 1.0)
         raise AssertionError("the last look ends the search")
 

@@ -64,7 +64,7 @@ def draw_distances(path: Path, distances: Tensor, median: float, unit: str) -> N
     figure = Figure(figsize=(6, 4), layout="constrained")
     ax = figure.subplots()
     percent = 100 * torch.arange(len(found) + 1) / count
-    ax.step(torch.cat([found[:1] * 0, found]).numpy(), percent.numpy(), where="post")
+    ax.step(torch.cat([found.new_zeros(1), found]).numpy(), percent.numpy(), where="post")
     if math.isfinite(median):
         ax.plot([0, median, median], [50, 50, 0], color="grey", linestyle=":", linewidth=1)
         ax.annotate(f"median {median:.3g}{'' if unit.startswith('/') else ' '}{unit}", (median, 50), (6, -12),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -26,7 +25,7 @@ from autovul.vision.attacks.base import Attack, Setup, device_of, registry, requ
 from autovul.vision.attacks.extraction.adaptive_sampling import Reward
 from autovul.vision.attacks.extraction.figures import answers, compare, means
 from autovul.vision.attacks.extraction.queries import AdaptiveQueries, Pool, ask_at_random
-from autovul.vision.attacks.extraction.transfer_set import TransferSet
+from autovul.vision.attacks.extraction.transfer_set import TransferSet, load_fitting
 from autovul.vision.attacks.record import record
 from autovul.vision.attacks.retraining import Retraining
 from autovul.vision.attacks.victim import Victim, questioned
@@ -222,7 +221,7 @@ class Knockoff(Attack):
         if self.transfer_set is None:
             transfer = self._query(model, victim, dataset, setup)
         else:
-            transfer = self._loaded(Path(self.transfer_set), dataset)
+            transfer = load_fitting(self.transfer_set, dataset, self.label_mode)
         if self.export_transfer is not None:
             transfer.save(self.export_transfer)
         return transfer
@@ -243,19 +242,6 @@ class Knockoff(Attack):
             return queries.ask(victim, budget, self.label_mode, partial(show.advance, "adaptive queries"))
         finally:
             show.close()
-
-    def _loaded(self, path: Path, dataset: ImageDataset) -> TransferSet:
-        transfer = TransferSet.load(path)
-        if transfer.label_mode == "hard" and self.label_mode == "soft":
-            raise UserError(
-                f"{path} holds classes alone; soft labels need probabilities: export them with --label_mode soft"
-            )
-        if transfer.images.shape[1:] != dataset.data_shape:
-            found, wanted = tuple(transfer.images.shape[1:]), dataset.data_shape
-            raise UserError(f"{path} holds images of shape {found}, those of {dataset.name} are {wanted}")
-        if (classes := transfer.classes()) > dataset.num_classes:
-            raise UserError(f"{path} holds answers of {classes} classes, {dataset.name} has {dataset.num_classes}")
-        return transfer.hardened() if self.label_mode == "hard" else transfer
 
     def _budgets(self, available: int) -> list[int]:
         """The budgets in ascending order; where none is small enough and none was insisted on, what there is."""

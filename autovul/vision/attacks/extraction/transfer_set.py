@@ -14,7 +14,7 @@ from autovul.base.archive import DamagedArchive, read_arrays
 from autovul.base.atomic import whole_file
 from autovul.base.errors import UserError
 from autovul.vision.attacks.victim import Victim
-from autovul.vision.datasets import to_pixels
+from autovul.vision.datasets import ImageDataset, to_pixels
 
 LabelMode = Literal["hard", "soft"]
 CHUNK = 1024
@@ -100,3 +100,23 @@ def ask(victim: Victim, images: Tensor, label_mode: LabelMode) -> Tensor:
         logits = victim.logits(to_pixels(chunk)).cpu()
         answers.append(logits.argmax(1) if label_mode == "hard" else logits.softmax(1))
     return torch.cat(answers)
+
+
+def load_fitting(path: str, dataset: ImageDataset, label_mode: LabelMode) -> TransferSet:
+    """A transfer set from a file, for a thief of a data set's images and classes.
+
+    Raises:
+        UserError: It holds something else, images of another shape, more classes, or classes alone where probabilities
+            are wanted.
+    """
+    transfer = TransferSet.load(path)
+    if transfer.label_mode == "hard" and label_mode == "soft":
+        raise UserError(
+            f"{path} holds classes alone; soft labels need probabilities: export them with --label_mode soft"
+        )
+    if transfer.images.shape[1:] != dataset.data_shape:
+        found, wanted = tuple(transfer.images.shape[1:]), dataset.data_shape
+        raise UserError(f"{path} holds images of shape {found}, those of {dataset.name} are {wanted}")
+    if (classes := transfer.classes()) > dataset.num_classes:
+        raise UserError(f"{path} holds answers of {classes} classes, {dataset.name} has {dataset.num_classes}")
+    return transfer.hardened() if label_mode == "hard" else transfer

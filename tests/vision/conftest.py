@@ -1,4 +1,4 @@
-"""The data set and the network of the attacks that train; a module with others of its own overrides them."""
+"""The data set and the network that attacks are tried on; a module with others of its own overrides them."""
 
 from __future__ import annotations
 
