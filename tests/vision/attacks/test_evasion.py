@@ -279,6 +279,8 @@ def test_passes_are_all_that_went_through_the_network(dataset):
     result = attacks.create("pgd", iteration=3).run(model, dataset)
     assert result.counts["forward"] + result.counts["selection"] == sum(seen)
     assert result.counts["selection"] == len(dataset.attack_split())
+    few = attacks.create("pgd", iteration=3, test_num=5).run(model, dataset, Setup(attack_batch=10))
+    assert few.counts["selection"] in (10, 20), "no more images are asked than it takes to have five right"
 
 
 def test_a_class_that_the_data_do_not_name_is_drawn_by_its_number(dataset, tmp_path, monkeypatch):

@@ -530,3 +530,16 @@ def test_a_thief_that_could_not_tell_all_that_the_victim_says_is_refused_before_
     with pytest.raises(UserError, match="the victim gives 12 logits and digits has 10 classes"):
         attacks.create("knockoff", nb_stolen=20, tmodel="darts").run(victim, digits)
     assert sum(asked) == len(digits.valid), "the images that judge, and none of the pool"
+
+
+def test_each_lesson_of_the_scout_draws_its_own_numbers(victim, dataset, monkeypatch):
+    seeds = []
+
+    class Noted(queries.Trainer):
+        def __init__(self, *args, **options):
+            seeds.append(options["seed"])
+            super().__init__(*args, **options)
+
+    monkeypatch.setattr(queries, "Trainer", Noted)
+    attack(nb_stolen=60, sampling="adaptive", adaptive_round=20).query(victim, dataset, setup())
+    assert [seed - seeds[0] for seed in seeds] == [0, 1], "one between each two of three rounds"
