@@ -2,5 +2,29 @@
 
 from __future__ import annotations
 
-GROUPS = {"manual": "Manual", "nas": "NAS", "mitigated": "Mitigated", "variant": "Variants", "yours": "Yours"}
-"""Names, as in a record, and titles for readers."""
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Group:
+    """How a group is called.
+
+    Attributes:
+        title: As a heading.
+        word: Within a sentence.
+        meaning: What its networks are, in the plural.
+    """
+
+    title: str
+    word: str
+    meaning: str
+
+
+GROUPS = {
+    "manual": Group("Manual", "manual", "networks that people designed (manual)"),
+    "nas": Group("NAS", "NAS", "networks that a search designed (NAS)"),
+    "mitigated": Group("Mitigated", "mitigated", "searched networks changed to be safer (mitigated)"),
+    "variant": Group("Variants", "variants", "near-doubles of the searched ones (variants)"),
+    "yours": Group("Yours", "yours", "your own"),
+}
+"""By name, as in a record."""

@@ -154,7 +154,7 @@ def metric_info(name: str) -> MetricInfo:
 
 def group_title(name: str) -> str:
     """A group's name for readers."""
-    return GROUPS.get(name, name)
+    return GROUPS[name].title if name in GROUPS else name
 
 
 def group_rank(name: str) -> tuple[int, str]:

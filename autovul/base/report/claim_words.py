@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autovul.base.experiments import Claim, Experiment, experiment_names, load_scale, scale_names
+from autovul.base.groups import GROUPS
 from autovul.base.report import catalogue, formats, wording
 from autovul.base.report.belonging import names_of
 from autovul.base.report.claims import Finding
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from autovul.base.report.contents import Contents
 
 NO_VERDICT = "no verdict"
-GROUP_WORDS = {"manual": "manual", "nas": "NAS", "mitigated": "mitigated", "variant": "variants", "yours": "yours"}
 
 
 def says(experiment: Experiment, claim: Claim) -> str:
@@ -33,7 +33,7 @@ def says(experiment: Experiment, claim: Claim) -> str:
 
 def side(names: Sequence[str]) -> str:
     """A side of a claim: groups by their title, networks by their name."""
-    return formats.listed([GROUP_WORDS.get(name, name) for name in names], 4)
+    return formats.listed([GROUPS[name].word if name in GROUPS else name for name in names], 4)
 
 
 def sides(finding: Finding) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autovul.base.report import catalogue, formats, wording
+from autovul.base.groups import GROUPS
+from autovul.base.report import catalogue, formats
 from autovul.base.report.sections import Section
 from autovul.base.report.sorting import network_name
 from autovul.base.result import Result
@@ -59,7 +60,7 @@ class Totals:
         """What the report is about, in one sentence."""
         if not self.results:
             return "No result was found, so there is nothing to compare yet."
-        groups = formats.listed(wording.GROUP_MEANINGS.get(group, group) for group in self.networks)
+        groups = formats.listed(GROUPS[group].meaning if group in GROUPS else group for group in self.networks)
         return (
             f"{formats.plural(self.results, 'result')} of {formats.plural(len(self.experiments), 'experiment')} on"
             f" {formats.listed(self.datasets)}: {groups}."

@@ -31,13 +31,6 @@ NOT_CORRECTED = (
     "Every interval stands for itself: nothing is corrected for the number of claims and controls, and of twenty"
     " comparisons without any difference one is expected to leave 0 out."
 )
-GROUP_MEANINGS = {
-    "manual": "networks that people designed (manual)",
-    "nas": "networks that a search designed (NAS)",
-    "mitigated": "searched networks changed to be safer (mitigated)",
-    "variant": "near-doubles of the searched ones (variants)",
-    "yours": "your own",
-}
 FACTS = {"parameters": "Parameters", "multiply_adds": "Multiply-adds", "depth": "Depth", "skips": "Skips"}
 
 
