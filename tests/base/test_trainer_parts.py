@@ -151,6 +151,29 @@ def test_the_rule_of_the_layout(model: nn.Module, on_cpu: bool, on_cuda: bool) -
     assert precision_module.gains_by_channels_last(model, torch.device("cuda")) == on_cuda
 
 
+@pytest.mark.parametrize(
+    "extra, in_fp32, in_bf16",
+    [
+        (nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=4), True, False),
+        (nn.Conv2d(4, 4, 1, stride=2), False, False),
+        (nn.Conv2d(4, 8, 1), True, True),
+        (nn.Conv2d(4, 4, 1, stride=2, groups=2), True, True),
+        (nn.Conv2d(8, 8, 1, stride=(1, 2)), True, True),
+        (nn.Conv2d(7, 8, 1, stride=(1, 2)), False, False),
+        (nn.Conv2d(4, 4, 3, stride=2), True, True),
+    ],
+)
+def test_what_a_cpu_miscomputes_channels_last_is_left_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, extra: nn.Module, in_fp32: bool, in_bf16: bool
+) -> None:
+    for native, expected in ((False, in_fp32), (True, in_bf16)):
+        monkeypatch.setattr(precision_module, "_native_bf16", lambda device, native=native: native)
+        assert precision_module.resolve_precision("auto", CPU, convolutional(extra)).channels_last == expected
+    assert precision_module.gains_by_channels_last(convolutional(extra), torch.device("cuda"), True) == (
+        getattr(extra, "groups", 1) == 1
+    )
+
+
 def test_auto_leaves_the_layout_of_fp32_alone_off_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision_module, "_native_bf16", lambda device: False)
     assert precision_module.resolve_precision("auto", CPU, convolutional()).channels_last

@@ -71,27 +71,44 @@ def resolve_precision(wanted: str, device: torch.device, model: nn.Module | None
         raise ValueError(f"precision must be fp32, auto, bf16 or fp16, got {wanted!r}")
     if wanted == "auto":
         bf16 = _native_bf16(device)
-        laid_out = model is not None and (bf16 or device.type == "cpu") and gains_by_channels_last(model, device)
+        laid_out = model is not None and (bf16 or device.type == "cpu") and gains_by_channels_last(model, device, bf16)
         return Precision("bf16" if bf16 else "fp32", device.type, laid_out)
     if wanted == "bf16" and device.type == "cuda" and not _native_bf16(device):
         raise UserError(f"{torch.cuda.get_device_name(device)} has no bf16; use precision fp16 or fp32")
     return Precision(wanted, device.type)
 
 
-def gains_by_channels_last(model: nn.Module, device: torch.device) -> bool:
+def gains_by_channels_last(model: nn.Module, device: torch.device, bf16: bool = False) -> bool:
     """Whether a network is faster with its convolutions stored channels last: in bf16, and on a CPU in fp32 too.
 
     Only one whose method ``takes_channels_last`` says that it computes the same then. It is if it has 2-D convolutions,
     but not if it has group norm, whose kernel is made for the other layout; on CUDA devices also not if it has grouped
     convolutions, for the same reason. For CPUs the rule is measured on the paper's 20 networks (benchmarks/README.md),
-    for CUDA devices it is not.
+    for CUDA devices it is not. On a CPU a network with a convolution that is `_miscomputed` so is left as it is.
     """
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    if device.type == "cpu" and any(_miscomputed(convolution, bf16) for convolution in convolutions):
+        return False
     grouped = any(convolution.groups > 1 for convolution in convolutions)
     normed = any(isinstance(module, nn.GroupNorm) for module in model.modules())
     faster = bool(convolutions) and not normed and not (grouped and device.type == "cuda")
     takes = getattr(model, "takes_channels_last", None)
     return faster and takes is not None and takes()
+
+
+def _miscomputed(convolution: nn.Conv2d, bf16: bool) -> bool:
+    """Whether oneDNN computes the gradient of a convolution's weights wrongly on some CPUs, stored channels last.
+
+    Found by comparing random convolutions with PyTorch's own kernels. Dilated, in bf16, on maps 29 pixels wide and more
+    (AVX512-BF16; torch 2.6 and 2.14), it is made of memory that nothing was written to, and other each time. With
+    strides, filters of one pixel and two to seven channels, in fp32 (AVX2; torch 2.14), it is written beside its place,
+    as in oneDNN's issue 6035. Either may also crash. Not told from a network, and so not looked for: in bf16, a stride
+    larger than the map.
+    """
+    if bf16 and max(convolution.dilation) > 1:
+        return True
+    is_point = convolution.groups == 1 and convolution.kernel_size == (1, 1)
+    return is_point and max(convolution.stride) > 1 and convolution.in_channels < 8
 
 
 def _native_bf16(device: torch.device) -> bool:
