@@ -24,6 +24,7 @@ GROUPS = {
     "manual": Group("Manual", "manual", "networks that people designed (manual)"),
     "nas": Group("NAS", "NAS", "networks that a search designed (NAS)"),
     "mitigated": Group("Mitigated", "mitigated", "searched networks changed to be safer (mitigated)"),
+    "sampled": Group("Sampled", "sampled", "cells drawn at random from the space of a search (sampled)"),
     "variant": Group("Variants", "variants", "near-doubles of the searched ones (variants)"),
     "yours": Group("Yours", "yours", "your own"),
 }

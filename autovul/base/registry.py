@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -26,6 +27,7 @@ class Registry(Generic[T]):
         self.kind, self.elsewhere = kind, elsewhere
         self._entries: dict[str, T] = {}
         self._aliases: dict[str, str] = {}
+        self._numbered: dict[str, tuple[Callable[[int], T], int]] = {}
 
     def register(self, name: str, *aliases: str) -> Callable[[T], T]:
         """A decorator that makes its class or builder known as ``name`` (the canonical one) and ``aliases``.
@@ -52,6 +54,26 @@ class Registry(Generic[T]):
 
         return add
 
+    def register_numbered(self, prefix: str, usual: int) -> Callable[[Callable[[int], T]], Callable[[int], T]]:
+        """A decorator for what gives the entries ``{prefix}_1``, ``{prefix}_2``, …, each when it is asked for.
+
+        There is no end to them, so that `list` leaves them out.
+
+        Args:
+            prefix: What their names begin with.
+            usual: How many `numbered` names.
+        """
+
+        def add(make: Callable[[int], T]) -> Callable[[int], T]:
+            self._numbered[prefix] = make, usual
+            return make
+
+        return add
+
+    def numbered(self) -> tuple[str, ...]:
+        """The names of the usual ones of what is numbered."""
+        return tuple(f"{prefix}_{n}" for prefix, (_, usual) in self._numbered.items() for n in range(1, usual + 1))
+
     def canonical(self, name: str) -> str:
         """The canonical form of a name or alias.
 
@@ -59,15 +81,15 @@ class Registry(Generic[T]):
             UnknownName: No entry has this name; the message gives the nearest ones.
         """
         resolved = self._aliases.get(name, name)
-        if resolved not in self._entries:
-            known = [*self._entries, *self._aliases]
+        if resolved not in self._entries and self._made(name) is None:
+            known = [*self._entries, *self._aliases, *(f"{prefix}_1" for prefix in self._numbered)]
             hint = nearest(name, known) or f"; there are: {', '.join(self.list())}"
             raise UnknownName(f"unknown {self.kind} {name!r}{hint}{self.elsewhere}")
         return resolved
 
     def get(self, name: str) -> T:
         """The class or builder registered under a name or alias."""
-        return self._entries[self.canonical(name)]
+        return self._made(name) or self._entries[self.canonical(name)]
 
     def create(self, name: str, **options: Any) -> Any:
         """Call the entry with ``options``."""
@@ -78,7 +100,14 @@ class Registry(Generic[T]):
         return [*self._entries]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries or name in self._aliases
+        return name in self._entries or name in self._aliases or self._made(str(name)) is not None
+
+    def _made(self, name: str) -> T | None:
+        """The numbered entry of this name; None where there is none."""
+        prefix, _, number = name.rpartition("_")
+        if prefix not in self._numbered or not re.fullmatch("[1-9][0-9]{0,8}", number):
+            return None
+        return self._numbered[prefix][0](int(number))
 
 
 def _place(entry: object) -> tuple[object, ...]:

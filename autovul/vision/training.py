@@ -52,7 +52,7 @@ def train(model: nn.Module, dataset: ImageDataset, settings: Settings, device: t
     team = distributed.current()
     if options.save and team.leads:
         files.update(_save(model, history, weights))
-    result = _result(history, dataset, model, seed)
+    result = _result(history, dataset, model, seed, options.epoch)
     metrics = dict(result.metrics)
     if adversary.adv_train is not None and result.status == "ok" and team.leads:
         metrics["robust_accuracy"] = Metric(robust_accuracy(adversary, model, valid), "%", valid.num_samples)
@@ -114,7 +114,7 @@ def _save(model: nn.Module, history: History, weights: Path) -> dict[str, str]:
     return files
 
 
-def _result(history: History, dataset: ImageDataset, model: nn.Module, seed: int) -> Result:
+def _result(history: History, dataset: ImageDataset, model: nn.Module, seed: int, epochs: int) -> Result:
     # A network that gives NaN from the start has no record at all.
     last = history.records[-1] if history.records else EpochRecord(0)
     train_count, valid_count = len(dataset.train), len(dataset.valid)
@@ -124,6 +124,7 @@ def _result(history: History, dataset: ImageDataset, model: nn.Module, seed: int
         "valid_loss": (last.valid_loss, "nats", valid_count),
         "train_accuracy": (_percent(last.train_accuracy), "%", train_count),
         "train_loss": (last.train_loss, "nats", train_count),
+        "early_train_loss": (history.early_loss(epochs), "nats", train_count),
         "images_per_second": (_speed(history), "images/s", train_count),
     }
     diverged = history.status != "ok"

@@ -73,3 +73,15 @@ def test_a_class_that_calls_itself_otherwise_is_refused():
     registry.register("cat")(Cat)
     with pytest.raises(ValueError, match="animal 'lion' calls itself 'cat': its attribute name must be 'lion'"):
         registry.register("lion")(Lion)
+
+
+def test_numbered_entries_are_made_when_they_are_asked_for_and_not_listed(animals):
+    animals.register_numbered("bee", usual=3)(lambda number: lambda **options: (f"bee {number}", options))
+    assert animals.create("bee_12", age=1) == ("bee 12", {"age": 1})
+    assert animals.canonical("bee_1") == "bee_1" and "bee_999999999" in animals
+    assert animals.list() == ["cat", "dog"] and animals.numbered() == ("bee_1", "bee_2", "bee_3")
+    for wrong in ("bee_0", "bee_01", "bee_-1", "bee_1.0", "bee_", "bee", "bee_1234567890", "bee_\u0661", "bee_1\n"):
+        assert wrong not in animals
+        with pytest.raises(UnknownName, match="bee_1"):
+            animals.get(wrong)
+    assert 3 not in animals

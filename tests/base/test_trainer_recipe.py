@@ -179,6 +179,15 @@ def test_validation_is_before_the_first_epoch_at_intervals_and_at_the_end() -> N
     assert history.records[0].train_loss is None
 
 
+def test_the_early_loss_is_the_mean_over_the_first_tenth_of_the_epochs() -> None:
+    history = quiet_trainer(with_changes(epoch=5)).fit(tiny_net(), Points())
+    losses = [record.train_loss for record in history.records if record.train_loss is not None]
+    assert len({*losses}) == 5
+    for epochs, early in ((1, 1), (5, 1), (19, 1), (20, 2), (39, 3), (50, 5)):
+        assert history.early_loss(epochs) == pytest.approx(sum(losses[:early]) / early)
+    assert history.early_loss(60) is None, "a run that ended before has none"
+
+
 def test_the_best_weights_are_the_later_of_equals_and_apart_from_the_last() -> None:
     valid = Points(60, 20, seed=4)
     model = tiny_net()

@@ -59,6 +59,8 @@ def test_training_leaves_weights_log_and_result(trained, capsys):
     assert last == result.series[-1]["valid_accuracy"]
     assert best == max(row["valid_accuracy"] for row in result.series)
     assert result.metrics["valid_accuracy"].count == 359
+    early = result.metrics["early_train_loss"]
+    assert (early.value, early.unit, early.count) == (result.series[1]["train_loss"], "nats", 1438)
     assert result.facts["parameters"] == sum(
         tensor.numel()
         for key, tensor in load_state(models / "resnet18_comp.pth").items()

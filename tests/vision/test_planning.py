@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -424,3 +425,34 @@ def test_a_fraction_of_a_grid_makes_one_folder(tmp_path):
     )
     folders = [run.subject.options["attack_dir"] for run in runs if run.subject.experiment == "adv_attack"]
     assert [Path(folder).name for folder in folders] == ["pgd_eps_4-255", "pgd_eps_8-255"]
+
+
+SAMPLED = ("sampled", "sampled_attack", "sampled_distance", "sampled_variance")
+SEARCHED = {"darts", "drnas", "pc_darts", "pdarts", "sgas", "snas_mild"}
+
+
+def test_what_runs_only_when_named_is_in_no_plan_of_everything(everything):
+    assert not {name for run in everything for name in run.experiments} & {*SAMPLED}
+    runs = plan(*SAMPLED, seeds=1)
+    drawn = {f"sampled_{number}" for number in range(1, 25)}
+    assert {run.subject.model for run in runs} == drawn | SEARCHED
+    assert {run.subject.group for run in runs} == {"sampled", "nas"}
+    assert Counter(run.argv[0] for run in runs) == {"train": 30, "adv_attack": 60, "grad_var": 60}
+    assert all(run.after for run in runs if run.argv[0] != "train")
+
+
+def test_searched_cells_are_trained_and_attacked_once_for_both(everything):
+    """A sweep of figure 2 before, and sampled cells need only their own runs."""
+    known = {run.key for run in everything}
+    runs = plan("sampled", "sampled_attack", "sampled_distance", seeds=1)
+    assert {run.subject.group for run in runs if run.key not in known} == {"sampled"}
+    assert {run.subject.model for run in runs if run.key in known} == SEARCHED
+
+
+def test_sampled_cells_and_ones_own_take_part_as_they_are_named(workspace):
+    write_genotype(Path("mine.yaml"), GENOTYPES["darts"])
+    runs = plan("sampled_attack", seeds=1, networks=["sampled_30", "sampled_1", "mine.yaml"])
+    assert {run.subject.model for run in by_experiment(runs, "sampled_attack")} == {"sampled_1", "sampled_30", "mine"}
+    everyone = plan("sampled_attack", scale="smoke", seeds=1)
+    assert {run.subject.model for run in everyone} & SEARCHED == {"darts", "pc_darts", "snas_mild"}
+    assert len({run.subject.model for run in everyone}) == 27

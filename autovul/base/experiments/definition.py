@@ -14,6 +14,9 @@ Value = Scalar | tuple[Scalar, ...]
 Values = Annotated[tuple[Scalar, ...], Field(min_length=1)]
 Name = Annotated[str, Field(min_length=1)]
 
+Trait = Literal["early_train_loss", "depth", "skips", "parameters"]
+"""What networks may be halved by: how fast they train early on (the less loss, the faster), and facts of theirs."""
+
 LARGEST, SMALLEST = "largest", "smallest"
 """In ``where``: the largest or smallest value of a grid that there are records of."""
 
@@ -38,13 +41,15 @@ class Claim(Options):
 
     Either a difference of two groups of networks, ``first`` minus ``second``, that is ``expected`` to within
     ``tolerance``, or of which only the ``direction`` is claimed; or (``range``) a band in which most networks of
-    ``first`` lie. Without any of them, the difference is shown and not judged.
+    ``first`` lie. Without any of them, the difference is shown and not judged. With ``halves`` the two groups are
+    halves of ``first``: the networks with less of a trait than its median, minus those with more.
 
     Args:
         says: The claim in words; continues "the paper says that" where it is the paper's.
         metric: The metric of the result records that decides.
         unit: Its unit in the claim.
         first, second: Networks and groups of networks.
+        halves: A trait by which ``first`` is halved, in place of ``second``.
         where: Values of the experiment's grid; ``largest`` and ``smallest`` mean those that there are records of.
         expected, tolerance: Of the difference.
         direction: Whether ``first`` is higher or lower, where no number is expected.
@@ -57,6 +62,7 @@ class Claim(Options):
     unit: str = option("", "Its unit in the claim.")
     first: tuple[Name, ...] = option((), "Networks and groups.", min_length=1)
     second: tuple[Name, ...] = option((), "What they are compared with.")
+    halves: Trait | None = option(None, "A trait by which first is halved, in place of second.")
     where: dict[str, Scalar] = option({}, "Values of the grid.")
     expected: float | None = option(None, "The difference.")
     tolerance: float | None = option(None, "Half the width of the expected band.", gt=0)
@@ -66,8 +72,8 @@ class Claim(Options):
 
     @model_validator(mode="after")
     def _consistent(self) -> Claim:
-        if (self.range is None) == (not self.second):
-            raise ValueError("a claim needs second (a difference) or range (a band), and not both")
+        if sum(map(bool, (self.second, self.halves, self.range))) != 1:
+            raise ValueError("a claim needs one of second (a difference), halves (of first) and range (a band)")
         if self.expected == 0:
             raise ValueError("expected must not be 0: a claim needs a direction")
         if sum(each is not None for each in (self.expected, self.direction, self.range)) > 1:
@@ -101,6 +107,7 @@ class Experiment(Options):
         grid: Options with several values, each combination a run.
         claims: By name.
         of_paper: Whether the paper makes the claims; an experiment of one's own never counts as the paper's.
+        when_named: Whether it runs only when it is named, or another one waits for it.
     """
 
     name: Name = option("", "As the file is called.")
@@ -115,6 +122,7 @@ class Experiment(Options):
     grid: dict[str, Values] = option({}, "Options with several values.")
     claims: dict[str, Claim] = option({}, "Claims by name.")
     of_paper: bool = option(True, "Whether the paper makes the claims.")
+    when_named: bool = option(False, "Runs only when it is named.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:

@@ -40,11 +40,31 @@ class Experiment:
     metrics: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Trait:
+    """What networks are compared by beside what an attack finds.
+
+    Args:
+        title: Its name for readers.
+        halves: What the networks with less of it are called, and those with more.
+    """
+
+    title: str
+    halves: tuple[str, str]
+
+
+TRAITS = {
+    "early_train_loss": Trait("early training loss", ("faster early on", "slower early on")),
+    "depth": Trait("depth", ("less deep", "deeper")),
+    "skips": Trait("skip connections", ("fewer skips", "more skips")),
+    "parameters": Trait("parameters", ("smaller", "larger")),
+}
+
 EXPERIMENTS = {
     "train": Experiment(
         "Training",
         "Networks trained from scratch; the accuracy on validation images after the last epoch.",
-        ("valid_accuracy", "best_valid_accuracy", "train_accuracy", "valid_loss"),
+        ("valid_accuracy", "best_valid_accuracy", "train_accuracy", "valid_loss", "early_train_loss"),
     ),
     "validate": Experiment(
         "Validation",
@@ -97,6 +117,7 @@ METRICS = {
     "train_accuracy": MetricInfo("Training accuracy", rate=True),
     "top5_accuracy": MetricInfo("Top-5 accuracy", rate=True),
     "valid_loss": MetricInfo("Validation loss"),
+    "early_train_loss": MetricInfo("Early training loss"),
     "success_rate": MetricInfo("Success rate", easier=1, rate=True),
     "targeted_success_rate": MetricInfo("Classified as target", easier=1, rate=True),
     "misclassification_rate": MetricInfo("Misclassified", easier=1, rate=True),

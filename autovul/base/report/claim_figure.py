@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from autovul.base.report import claim_words, formats, wording
 from autovul.base.report.claims import Finding
 from autovul.base.report.controls import Controlled
-from autovul.base.report.figures import Axis, Bar, value_axis
+from autovul.base.report.figures import Axis, Bar, DotPlot, dot_plot, value_axis
+from autovul.base.report.side_names import side_names
 from autovul.base.statistics import Interval
 
 ROW, MAX_LABEL = 40, 46
@@ -71,6 +72,15 @@ def forest(finding: Finding, controls: Sequence[Controlled]) -> Forest | None:
     )
 
 
+def networks(finding: Finding) -> DotPlot | None:
+    """Each network's values, by group; the halves of a group that the claim halves stand apart."""
+    reading, claim = finding.reading, finding.claim
+    apart = {}
+    if claim.halves:
+        apart = dict(zip(map(_capital, side_names(claim)), (reading.first, reading.second), strict=True))
+    return dot_plot(reading.networks, reading.metric, reading.unit, claim.range, apart)
+
+
 def _within(title: str) -> str:
     """A title within a sentence; a name such as AUC stays as it is."""
     return title[0].lower() + title[1:] if title[1:2].islower() else title
@@ -92,5 +102,9 @@ def _row(label: str, kind: str, estimate: float, interval: Interval | None, unit
 
 
 def _shortened(name: str) -> str:
-    name = name[:1].upper() + name[1:]
+    name = _capital(name)
     return name if len(name) <= MAX_LABEL else f"{name[: MAX_LABEL - 1]}…"
+
+
+def _capital(name: str) -> str:
+    return name[:1].upper() + name[1:]

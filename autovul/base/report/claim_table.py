@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DIFFERENCE = ("difference", "these_low", "these_high", "general_low", "general_high", "permutation_p")
 COLUMNS = (
     *("experiment", "claim", "control", "dataset", "data_sha256", "conditions", "metric", "unit"),
-    *("first", "second", "first_networks", "second_networks", "first_mean", "second_mean"),
+    *("first", "second", "halves", "first_networks", "second_networks", "first_mean", "second_mean"),
     *DIFFERENCE,
     *("expected", "tolerance", "direction", "size", "survives", "seeds_needed", "inside", "note"),
 )
@@ -45,6 +45,7 @@ def _shared(finding: Finding) -> Row:
         "conditions": "; ".join(finding.conditions),
         "first": " ".join(claim.first),
         "second": " ".join(claim.second),
+        "halves": claim.halves,
     }
 
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autovul.base.experiments import Claim, Experiment, experiment_names, load_scale, scale_names
-from autovul.base.groups import GROUPS
 from autovul.base.report import catalogue, formats, wording
 from autovul.base.report.belonging import names_of
 from autovul.base.report.claims import Finding
 from autovul.base.report.controls import Controlled
+from autovul.base.report.side_names import side, side_names
 from autovul.base.report.sorting import weights_suffix
 from autovul.base.result import Result
 from autovul.base.statistics import Difference, Verdict
@@ -31,15 +31,10 @@ def says(experiment: Experiment, claim: Claim) -> str:
     return f"{whose} {claim.says}"
 
 
-def side(names: Sequence[str]) -> str:
-    """A side of a claim: groups by their title, networks by their name."""
-    return formats.listed([GROUPS[name].word if name in GROUPS else name for name in names], 4)
-
-
 def sides(finding: Finding) -> str:
     """Which sides are compared, as a difference."""
-    claim = finding.claim
-    return f"{side(claim.first)} {formats.MINUS} {side(claim.second)}" if claim.second else side(claim.first)
+    first, second = side_names(finding.claim)
+    return f"{first} {formats.MINUS} {second}" if second else first
 
 
 def unit(finding: Finding) -> str:
@@ -107,8 +102,8 @@ def sentences(finding: Finding) -> list[str]:
     if difference is None:
         return [f"{_lacking(finding)} {run_this(finding)}"]
     first, second = (
-        f"{side(names)} {formats.with_unit(reading.mean(members), shown)}"
-        for names, members in ((finding.claim.first, reading.first), (finding.claim.second, reading.second))
+        f"{name} {formats.with_unit(reading.mean(members), shown)}"
+        for name, members in zip(side_names(finding.claim), (reading.first, reading.second), strict=True)
     )
     size = formats.with_unit(difference.estimate, shown, signed=True)
     found = [f"{metric}: {first}, {second}; the difference is {size}."]
@@ -194,9 +189,12 @@ def _of_a_range(finding: Finding, metric: str) -> list[str]:
 
 def _lacking(finding: Finding) -> str:
     claim, reading = finding.claim, finding.reading
-    names = (("first", claim.first, reading.first), ("second", claim.second, reading.second))
-    missing = [side(wanted) for _, wanted, there in names if wanted and not there]
     metric = f"{catalogue.metric_info(claim.metric).title} ({claim.metric})"
+    if claim.halves:
+        trait = catalogue.TRAITS[claim.halves].title
+        return f"No halves: too few networks ({side(claim.first)}) have {metric} and a known {trait}."
+    names = zip(side_names(claim), (reading.first, reading.second), strict=True)
+    missing = [name for name, there in names if name and not there]
     return f"No records of {formats.listed(missing)} have {metric}: no verdict is possible."
 
 
@@ -249,6 +247,10 @@ def notices(finding: Finding) -> str:
         ]
         lacking = formats.listed([name for side in finding.absent for name in side], 8)
         found.append(f"Measured: {'; '.join(shares)}. Without a value: {lacking}.")
+    if reading.between and finding.claim.halves:
+        trait = catalogue.TRAITS[finding.claim.halves].title
+        names = formats.listed([network.label for network in reading.between], 8)
+        found.append(f"In neither half, since their {trait} is the median or not known: {names}.")
     if finding.unmeasured:
         parts = [f"{network.label} ({why})" for network, why in finding.unmeasured]
         found.append(f"In no mean: {formats.listed(parts, 8)}.")

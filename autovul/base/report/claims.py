@@ -15,6 +15,7 @@ from autovul.base.report import catalogue
 from autovul.base.report.belonging import families, matching, names_of, on_side, resolve
 from autovul.base.report.sections import Network, Section
 from autovul.base.report.sorting import option_text
+from autovul.base.report.traits import Trainings, halves
 from autovul.base.statistics import BySeed, Difference, Verdict, compare_groups, seeds_needed, verdict
 
 
@@ -26,16 +27,18 @@ class Reading:
         metric: Its name in the records.
         first, second: Networks that measured it, by the claim's two sides.
         yours: The user's own networks that are on neither side.
+        between: Networks that a claim halves and that are in neither half: at the median, or of a trait not known.
     """
 
     metric: str
     first: tuple[Network, ...]
     second: tuple[Network, ...]
     yours: tuple[Network, ...] = ()
+    between: tuple[Network, ...] = ()
 
     @property
     def networks(self) -> tuple[Network, ...]:
-        return (*self.first, *self.second, *self.yours)
+        return (*self.first, *self.second, *self.between, *self.yours)
 
     @cached_property
     def difference(self) -> Difference | None:
@@ -141,7 +144,9 @@ class Finding:
     @property
     def absent(self) -> tuple[list[str], list[str]]:
         """The networks of each side that have no value."""
-        there = {name for network in (*self.reading.first, *self.reading.second) for name in names_of(network)}
+        reading = self.reading
+        measured = (*reading.first, *reading.second, *reading.between)
+        there = {name for network in measured for name in names_of(network)}
         first, second = ([name for name in side if name not in there] for side in self.wanted)
         return first, second
 
@@ -162,6 +167,7 @@ class Finding:
 def find(
     sections: Sequence[Section],
     experiments: Mapping[str, Experiment],
+    trainings: Trainings,
     groups: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> list[Finding]:
     """Judge every claim on every set of comparable runs that belongs to its experiment.
@@ -173,6 +179,7 @@ def find(
     Args:
         sections: All there are.
         experiments: By name, in the order of the report.
+        trainings: How networks were trained.
         groups: The paper's networks by group.
     """
     findings: list[Finding] = []
@@ -183,7 +190,9 @@ def find(
                 for section in siblings:
                     first = _members(claim.first, groups)
                     wanted = first, [name for name in _members(claim.second, groups) if name not in first]
-                    found = _judge(len(findings) + 1, name, experiment, claim, section, where, siblings, wanted)
+                    found = _judge(
+                        len(findings) + 1, name, experiment, claim, section, where, siblings, wanted, trainings
+                    )
                     if found is not None:
                         findings.append(found)
     return findings
@@ -194,14 +203,17 @@ def _members(side: Sequence[str], groups: Mapping[str, Sequence[str]]) -> list[s
     return [member for name in side for member in groups.get(name, (name,) if groups and name not in GROUPS else ())]
 
 
-def read(networks: Iterable[Network], claim: Claim, metric: str) -> Reading:
+def read(networks: Iterable[Network], claim: Claim, metric: str, trainings: Trainings) -> Reading:
     """The networks that measured the metric, by the claim's sides."""
     measured = [network for network in networks if network.values(metric)]
     first = tuple(network for network in measured if on_side(network, claim.first))
     rest = [network for network in measured if not on_side(network, claim.first)]
     second = tuple(network for network in rest if on_side(network, claim.second))
     yours = tuple(n for n in rest if n.group == "yours" and not on_side(n, claim.second))
-    return Reading(metric, first, second, yours)
+    if (trait := claim.halves) is None:
+        return Reading(metric, first, second, yours)
+    less, more = halves(first, lambda network: trainings.trait(network, trait))
+    return Reading(metric, less, more, yours, tuple(each for each in first if each not in (*less, *more)))
 
 
 def _judge(
@@ -213,6 +225,7 @@ def _judge(
     where: Mapping[str, Any],
     siblings: Sequence[Section],
     wanted: tuple[Sequence[str], Sequence[str]],
+    trainings: Trainings,
 ) -> Finding | None:
     """The claim on one section, or None where the section has no network of it."""
     networks = [
@@ -220,9 +233,11 @@ def _judge(
         for network in matching(section, {**experiment.options, **where})
         if on_side(network, (*claim.first, *claim.second)) or network.group == "yours"
     ]
-    if not any(on_side(network, (*claim.first, *claim.second)) for network in networks):
+    there = [any(on_side(network, side) for network in networks) for side in (claim.first, claim.second) if side]
+    # What runs only when it is named may share the runs of one side with another experiment.
+    if not (all(there) if experiment.when_named else any(there)):
         return None
-    reading = read(networks, claim, claim.metric)
+    reading = read(networks, claim, claim.metric, trainings)
     unmeasured = tuple((n, _why(n, claim.metric)) for n in networks if not n.values(claim.metric))
     return Finding(number, name, experiment, claim, section, where, reading, siblings, unmeasured, wanted)
 

@@ -11,11 +11,12 @@ from autovul.base.experiments import Experiment
 from autovul.base.report import claims, controls, wording
 from autovul.base.report.cells import Cells, cells
 from autovul.base.report.claims import Finding
-from autovul.base.report.controls import Accuracies, Controlled
+from autovul.base.report.controls import Controlled
 from autovul.base.report.costs import Cost, costs
 from autovul.base.report.relations import Relation, relations
 from autovul.base.report.sections import Run, Section
 from autovul.base.report.totals import Totals
+from autovul.base.report.traits import Trainings
 from autovul.base.result import Result
 
 
@@ -42,6 +43,11 @@ class Contents:
         return Totals.of(self.results, self.refused, self.sections)
 
     @cached_property
+    def trainings(self) -> Trainings:
+        """What the networks' trainings found."""
+        return Trainings.of(self.results)
+
+    @cached_property
     def lost(self) -> list[tuple[Run, str]]:
         """The runs that diverged or failed, in words: which, and why."""
         runs = [run for section in self.sections for network in section.networks for run in network.runs]
@@ -50,18 +56,17 @@ class Contents:
     @cached_property
     def findings(self) -> list[Finding]:
         """Every claim on every set of comparable runs that belongs to it."""
-        return claims.find(self.sections, self.experiments, self.groups)
+        return claims.find(self.sections, self.experiments, self.trainings, self.groups)
 
     @cached_property
     def controls(self) -> dict[int, Sequence[Controlled]]:
         """The controls of a finding, by its number."""
-        accuracies = Accuracies.of(self.results)
-        return {each.number: controls.controls(each, accuracies, self.sections) for each in self.findings}
+        return {each.number: controls.controls(each, self.trainings, self.sections) for each in self.findings}
 
     @cached_property
     def relations(self) -> dict[int, list[Relation]]:
         """What a claim's metric goes with, by the finding's number."""
-        return relations(self.findings)
+        return relations(self.findings, self.trainings)
 
     @cached_property
     def cells(self) -> list[Cells]:

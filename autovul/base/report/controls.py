@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any, Literal
 
 from autovul.base.experiments import Control
@@ -14,15 +13,14 @@ from autovul.base.experiments.definition import LARGEST, SMALLEST
 from autovul.base.report import catalogue, formats
 from autovul.base.report.belonging import matching, resolve
 from autovul.base.report.claims import Finding, Reading, read
-from autovul.base.report.sections import Network, Run, Section
-from autovul.base.report.sorting import network_name, size_marks, weights_suffix
-from autovul.base.result import Result
+from autovul.base.report.sections import Network, Section
+from autovul.base.report.side_names import side_names
+from autovul.base.report.traits import ACCURACY, Trainings, fact
 from autovul.base.statistics import Difference, Interval, Verdict, adjusted_difference, separable, verdict
 from autovul.base.statistics.association import LEAST_FOR_A_LINE
 
 CLEAN_ACCURACY, SIZE, TRAINING = "equal clean accuracy", "equal size", "training repeated"
 Survival = Literal["yes", "no", "undecided", "not known"]
-_Key = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -76,56 +74,17 @@ class Controlled:
         return "undecided" if self.verdict.direction == "undecided" else "no"
 
 
-@dataclass(frozen=True)
-class Accuracies:
-    """The clean accuracy of trained networks, by weights and by name, from ``train`` and ``validate`` records."""
-
-    by_weights: Mapping[str, float]
-    by_network: Mapping[_Key, Mapping[str, float]]
-
-    @classmethod
-    def of(cls, results: Iterable[Result]) -> Accuracies:
-        by_weights: dict[str, float] = {}
-        by_network: dict[_Key, dict[str, float]] = {}
-        # What stands last wins: a training's own validation over another one's, the newest among equals.
-        ordered = (r for r in results if r.status == "ok" and r.experiment in ("train", "validate"))
-        for result in sorted(ordered, key=lambda r: (r.experiment == "train", str(r.environment.get("created", "")))):
-            metric = result.metrics.get("valid_accuracy")
-            if metric is None or metric.value is None:
-                continue
-            if result.weights_sha256:
-                by_weights[result.weights_sha256] = metric.value
-            by_network.setdefault(_key(result), {})[weights_suffix(result)] = metric.value
-        return cls(by_weights, by_network)
-
-    def of_run(self, run: Run) -> float | None:
-        """By the weights attacked; for an attack that trains anew, by network, data and seed."""
-        result = run.result
-        if result.weights_sha256 in self.by_weights:
-            return self.by_weights[result.weights_sha256]
-        named = self.by_network.get(_key(result), {})
-        return named.get(weights_suffix(result), next(iter(named.values())) if len(named) == 1 else None)
-
-    def of_network(self, network: Network) -> float | None:
-        """The mean over its runs."""
-        found = [value for run in network.good if (value := self.of_run(run)) is not None]
-        return fmean(found) if found else None
-
-
-def _key(result: Result) -> _Key:
-    name = network_name(result)
-    return (result.dataset, result.data_sha256, result.group, name, str(result.seed), *size_marks(result))
-
-
-def controls(finding: Finding, accuracies: Accuracies, sections: Sequence[Section]) -> list[Controlled]:
+def controls(finding: Finding, trainings: Trainings, sections: Sequence[Section]) -> list[Controlled]:
     """Every control of a claim about a difference; none for one about a range."""
     if finding.claim.range is not None:
         return []
     declared = finding.claim.controls.items()
-    found = [_own(finding, *each) for name, control in declared for each in _numbered(finding, name, control)]
+    found = [
+        _own(finding, *each, trainings) for name, control in declared for each in _numbered(finding, name, control)
+    ]
     if finding.experiment.command not in ("train", "validate"):
-        found.append(_equal_accuracy(finding, accuracies))
-    found.append(_equal_size(finding, sections))
+        found.append(_equal_accuracy(finding, trainings))
+    found.append(_equal_size(finding, sections, trainings))
     if note := weights_note((*finding.reading.first, *finding.reading.second)):
         found.append(_empty(finding, TRAINING, note))
     return found
@@ -147,11 +106,11 @@ def _numbered(finding: Finding, name: str, control: Control) -> list[tuple[str, 
     return each or [(name, control)]
 
 
-def _own(finding: Finding, name: str, control: Control) -> Controlled:
+def _own(finding: Finding, name: str, control: Control, trainings: Trainings) -> Controlled:
     claim, metric = finding.claim, control.metric or finding.claim.metric
     where = resolve({**claim.where, **control.where}, finding.siblings)
     options = {**finding.experiment.options, **where}
-    readings = [(read(matching(section, options), claim, metric), section) for section in finding.siblings]
+    readings = [(read(matching(section, options), claim, metric, trainings), section) for section in finding.siblings]
     reading, section = max(readings, key=lambda each: bool(each[0].first and each[0].second))
     apart = section.confounds(reading.first, reading.second)
     goal = -claim.goal if claim.goal is not None and control.reversed else claim.goal
@@ -189,21 +148,21 @@ def _resolved(control: Control, where: Mapping[str, Any]) -> str:
 
 def _without_a_side(finding: Finding) -> str:
     """That there is nothing to compare, where a side of the claim was not measured; else nothing."""
-    sides = (finding.claim.first, finding.reading.first), (finding.claim.second, finding.reading.second)
-    absent = [formats.listed(map(catalogue.group_title, names)) for names, measured in sides if not measured]
+    sides = zip(side_names(finding.claim), (finding.reading.first, finding.reading.second), strict=True)
+    absent = [name for name, measured in sides if not measured]
     return f"No records of {' and of '.join(absent)}." if absent else ""
 
 
-def _equal_accuracy(finding: Finding, accuracies: Accuracies) -> Controlled:
-    known = _with_covariate(finding.reading, accuracies.of_network)
+def _equal_accuracy(finding: Finding, trainings: Trainings) -> Controlled:
+    known = _with_covariate(finding.reading, lambda network: trainings.of_network(network, ACCURACY))
     if not all(known):
         note = "No train or validate records give the accuracy of both sides' networks."
         return _empty(finding, CLEAN_ACCURACY, _without_a_side(finding) or note)
     return _adjusted(finding, CLEAN_ACCURACY, known, "clean accuracy", lambda value: f"{value:.1f} %")
 
 
-def _equal_size(finding: Finding, sections: Sequence[Section]) -> Controlled:
-    reading = read(_all_sizes(finding, sections), finding.claim, finding.claim.metric)
+def _equal_size(finding: Finding, sections: Sequence[Section], trainings: Trainings) -> Controlled:
+    reading = read(_all_sizes(finding, sections), finding.claim, finding.claim.metric, trainings)
     known = _with_covariate(reading, _log_parameters)
     if not all(known):
         note = "The records do not give the number of parameters of both sides' networks."
@@ -213,8 +172,8 @@ def _equal_size(finding: Finding, sections: Sequence[Section]) -> Controlled:
 
 
 def _log_parameters(network: Network) -> float | None:
-    value = network.facts.get("parameters")
-    return math.log10(value) if isinstance(value, int | float) and value > 0 else None
+    value = fact(network, "parameters")
+    return math.log10(value) if value is not None and value > 0 else None
 
 
 def _all_sizes(finding: Finding, sections: Sequence[Section]) -> list[Network]:

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from autovul.base.atomic import whole_file
-from autovul.base.report import catalogue, claim_figure, figures
+from autovul.base.report import claim_figure
 from autovul.base.report.claim_figure import Forest
 from autovul.base.report.figures import Axis, Bar, DotPlot
 
 if TYPE_CHECKING:
     from autovul.base.report.contents import Contents
 
-COLOURS = {"manual": "#0072b2", "nas": "#c8500a", "mitigated": "#00805c", "yours": "#a23f7d"}
-MARKERS = {"manual": "o", "nas": "D", "mitigated": "^", "yours": "s"}
+COLOURS = {"manual": "#0072b2", "nas": "#c8500a", "mitigated": "#00805c", "yours": "#a23f7d", "sampled": "#7a6200"}
+MARKERS = {"manual": "o", "nas": "D", "mitigated": "^", "yours": "s", "sampled": "p"}
 OTHER = "#59636e"
 TITLE = 92  # characters in a line of a title
 
@@ -51,12 +51,11 @@ def write(contents: Contents, folder: Path, kind: Literal["png", "pdf"]) -> list
 
 def _drawings(contents: Contents) -> Iterator[tuple[str, Any]]:
     for finding in contents.findings:
-        reading = finding.reading
         stem = f"{finding.number:02d}_{re.sub(r'[^A-Za-z0-9.-]+', '-', finding.name)}"
         forest = claim_figure.forest(finding, contents.controls[finding.number])
         if forest is not None:
             yield f"{stem}_difference", forest
-        plot = figures.dot_plot(reading.networks, reading.metric, reading.unit, finding.claim.range)
+        plot = claim_figure.networks(finding)
         if plot is not None:
             yield f"{stem}_networks", plot
 
@@ -100,7 +99,7 @@ def _draw_dots(axes: Any, plot: DotPlot) -> None:
         colour = COLOURS.get(block.group, OTHER)
         axes.vlines(block.mean, block.top + 10, block.bottom, color=colour, linewidth=1, linestyle="dashed")
         places.append(block.top + 14)
-        names.append(catalogue.group_title(block.group))
+        names.append(block.title)
         for dot in block.dots:
             _draw_bar(axes, dot.bar, dot.top, colour)
             axes.plot(dot.seeds, [dot.top] * len(dot.seeds), ".", color=colour, alpha=0.45, markersize=4, clip_on=False)
@@ -109,7 +108,7 @@ def _draw_dots(axes: Any, plot: DotPlot) -> None:
             names.append(dot.name)
     labels = axes.set_yticks(places, names, fontsize=7)
     axes.tick_params(axis="y", length=0)
-    heads = {catalogue.group_title(block.group) for block in plot.blocks}
+    heads = {block.title for block in plot.blocks}
     for label, name in zip(labels, names, strict=True):
         if name in heads:
             label.label1.set_fontweight("bold")

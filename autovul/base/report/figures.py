@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from types import MappingProxyType
 from typing import TypeGuard
 
 from autovul.base.report import catalogue, formats, wording
@@ -68,8 +69,9 @@ class Dot:
 
 @dataclass(frozen=True)
 class Block:
-    """A group's lines of the dot plot."""
+    """A group's lines of the dot plot, or those of one side of a claim that halves a group."""
 
+    title: str
     group: str
     top: int
     bottom: int
@@ -162,7 +164,11 @@ def _round_step(rough: float) -> float:
 
 
 def dot_plot(
-    networks: Iterable[Network], metric: str, unit: str, band: tuple[float, float] | None = None
+    networks: Iterable[Network],
+    metric: str,
+    unit: str,
+    band: tuple[float, float] | None = None,
+    apart: Mapping[str, Sequence[Network]] = MappingProxyType({}),
 ) -> DotPlot | None:
     """A metric's values by network and group, or None where no network measured it.
 
@@ -170,11 +176,14 @@ def dot_plot(
         networks: Those that did not measure the metric are left out.
         metric, unit: What is drawn.
         band: Shaded, where values are expected.
+        apart: Networks that stand apart from their group, by what they are called.
     """
-    members: dict[str, list[Network]] = {}
+    members: dict[tuple[str, str], list[Network]] = {}
     for network in networks:
         if network.values(metric):
-            members.setdefault(network.group, []).append(network)
+            names = (name for name, found in apart.items() if network in found)
+            title = next(names, catalogue.group_title(network.group))
+            members.setdefault((network.group, title), []).append(network)
     measured = [network for found in members.values() for network in found]
     if not measured:
         return None
@@ -182,19 +191,18 @@ def dot_plot(
     axis = value_axis(values, [_interval(network, metric) for network in measured], _limits(metric))
     row = MARKED_ROW if any(network.marks for network in measured) else ROW
     blocks, top = [], 0
-    for group in sorted(members, key=catalogue.group_rank):
-        networks = members[group]
+    for group, title in sorted(members, key=lambda key: catalogue.group_rank(key[0])):
+        networks = members[group, title]
         mean = fmean(fmean(network.values(metric)) for network in networks)
         ordered = sorted(networks, key=lambda network: -(network.mean(metric) or 0.0))
         first = top + HEAD + row // 2
         dots = tuple(_dot(network, metric, unit, axis, first + row * i) for i, network in enumerate(ordered))
         bottom = top + HEAD + row * len(dots)
-        blocks.append(Block(group, top, bottom, axis.place(mean), formats.with_unit(mean, unit), dots))
+        blocks.append(Block(title, group, top, bottom, axis.place(mean), formats.with_unit(mean, unit), dots))
         top = bottom + GAP
     name = wording.title(metric, unit)
     described = [
-        f"{catalogue.group_title(block.group)}, mean {block.mean_text}: "
-        + ", ".join(f"{dot.network.label} {dot.text}" for dot in block.dots)
+        f"{block.title}, mean {block.mean_text}: " + ", ".join(f"{dot.network.label} {dot.text}" for dot in block.dots)
         for block in blocks
     ]
     shade = (axis.place(band[0]), axis.place(band[1])) if band else None

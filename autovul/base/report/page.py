@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from autovul.base.report.contents import Contents
 
 RECORD_PARTS = ("options", "counts", "seconds", "environment", "files")
-MARKERS = {"manual": "circle", "nas": "diamond", "mitigated": "triangle", "yours": "square"}
+MARKERS = {
+    "manual": "circle",
+    "nas": "diamond",
+    "mitigated": "triangle",
+    "sampled": "pentagon",
+    "yours": "square",
+}
 
 
 def render(contents: Contents) -> str:
@@ -53,10 +59,5 @@ def render(contents: Contents) -> str:
         rocs={section.number: pictures.rocs(section) for section in contents.sections},
         curves={section.number: figures.learning_curves(section) for section in contents.sections},
         forests={each.number: claim_figure.forest(each, contents.controls[each.number]) for each in found},
-        claim_plots={
-            each.number: figures.dot_plot(
-                each.reading.networks, each.reading.metric, each.reading.unit, each.claim.range
-            )
-            for each in found
-        },
+        claim_plots={each.number: claim_figure.networks(each) for each in found},
     )

@@ -9,11 +9,12 @@ from autovul.base.report import catalogue, formats, wording
 from autovul.base.report.claims import Finding
 from autovul.base.report.figures import Axis, nice_axis
 from autovul.base.report.sections import Network
+from autovul.base.report.traits import Trainings
 from autovul.base.statistics import Interval, rank_correlation
 from autovul.base.statistics.association import LEAST_FOR_CORRELATION
 
 GRADIENT_VARIANCE = "gradient variance"
-FACTS = {"depth": "depth", "skips": "skip connections"}
+SHOWN = ("early_train_loss", "depth", "skips")
 _Key = tuple[str, str, tuple[str, ...]]
 
 
@@ -99,8 +100,8 @@ def correlation_text(interval: Interval) -> str:
     return f"{interval.estimate:+.2f} ({low} to {high})".replace("-", formats.MINUS)
 
 
-def relations(findings: Sequence[Finding]) -> dict[int, list[Relation]]:
-    """Each difference claim's metric against gradient variance, depth and skip count, by the finding's number."""
+def relations(findings: Sequence[Finding], trainings: Trainings) -> dict[int, list[Relation]]:
+    """Each difference claim's metric against gradient variance and the traits `SHOWN`, by the finding's number."""
     variances = _gradient_variances(findings)
     found: dict[int, list[Relation]] = {}
     for finding in findings:
@@ -110,8 +111,9 @@ def relations(findings: Sequence[Finding]) -> dict[int, list[Relation]]:
         known = variances.get((finding.section.dataset, finding.section.data_sha256), {})
         if finding.experiment.command != "grad_var" and known:
             facts[GRADIENT_VARIANCE + ", log10"] = lambda network, known=known: known.get(_key(network))  # type: ignore[misc]
-        for name, title in FACTS.items():
-            facts[title] = lambda network, name=name: _fact(network, name)  # type: ignore[misc]
+        for name in SHOWN:
+            if name != finding.reading.metric:
+                facts[catalogue.TRAITS[name].title] = lambda network, name=name: trainings.trait(network, name)  # type: ignore[misc]
         drawn = [relation(finding, title, value) for title, value in facts.items()]
         found[finding.number] = [each for each in drawn if each is not None]
     return found
@@ -141,11 +143,6 @@ def relation(finding: Finding, fact: str, value: Callable[[Network], float | Non
 
 def _key(network: Network) -> _Key:
     return network.group, network.name, network.marks
-
-
-def _fact(network: Network, name: str) -> float | None:
-    value = network.facts.get(name)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _gradient_variances(findings: Iterable[Finding]) -> dict[tuple[str, str], dict[_Key, float]]:

@@ -47,7 +47,7 @@ class Planner:
         """
         self._check_options(wish)
         require_known(wish.scale, self.experiments, self.catalogue, wish.networks or ())
-        asked = wish.experiments or tuple(self.experiments)
+        asked = wish.experiments or tuple(name for name, each in self.experiments.items() if not each.when_named)
         scaled = {name: wish.scale.apply(self.experiments[name]) for name in self._with_what_comes_first(asked)}
         members = self._members(scaled, asked, wish)
         self._check_what_comes_first(scaled, members)
@@ -229,7 +229,8 @@ class Planner:
     def _members(self, scaled: Mapping[str, Experiment], asked: Sequence[str], wish: Wish) -> dict[str, list[Network]]:
         """The networks that take part, by experiment; in what only comes first, those of what was asked for.
 
-        Own networks belong to what names them, to what compares groups and was asked for, and to what comes first.
+        Own networks belong to what names them, to what compares groups and was asked for, and to what comes first. A
+        group without end, of which an experiment has the first ones, is joined by the others that are named.
         """
         allowed = self._allowed(wish)
         by_name = {self.catalogue.canonical(each[0]): each for each in allowed or ()}
@@ -241,7 +242,8 @@ class Planner:
                 named = [each for each in named if each in allowed or (_is_own(each) and not wish.networks)]
             needed = [each for other, found in members.items() if name in scaled[other].after for each in found]
             others = [*(allowed or ()), *needed] if name in asked else needed
-            joining = [each for each in others if _is_own(each)] if "manual" in groups or "nas" in groups else []
+            compares = bool({"manual", "nas", "sampled"} & {*groups})
+            joining = [each for each in others if each[1] in groups or (compares and _is_own(each))]
             members[name] = [each for each in dict.fromkeys([*named, *joining]) if name in asked or each in needed]
         return members
 

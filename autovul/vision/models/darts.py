@@ -1,9 +1,9 @@
-"""Cell networks: what architecture search found, the mitigated cells, and a genotype from a file."""
+"""Cell networks: what architecture search found, the mitigated cells, cells drawn at random, and those of a file."""
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
-from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -12,7 +12,6 @@ from autovul.base.errors import UsageError
 from autovul.vision.models.registry import DataShape, Network, Parts, networks, register
 from autovul.vision.utils.model_archs.darts.genotypes import (
     ALIASES,
-    GENOTYPES,
     MITIGATED,
     SEARCHED,
     VARIANTS,
@@ -20,6 +19,7 @@ from autovul.vision.utils.model_archs.darts.genotypes import (
     load_genotype,
 )
 from autovul.vision.utils.model_archs.darts.network import AuxiliaryHead, CellNetwork
+from autovul.vision.utils.model_archs.darts.sampling import COUNT, PREFIX, named_genotype, sampled
 
 FAMILY = "cell networks"
 FILE_ENDINGS = (".yaml", ".yml", ".json")
@@ -72,8 +72,8 @@ def from_file(path: str) -> Network:
     """
     genotype, name = load_genotype(path), Path(path).stem
     if name not in networks:
-        return Network(name, "yours", FAMILY, partial(cell_network, genotype))
-    if GENOTYPES.get(name) != genotype:
+        return Network(name, "yours", FAMILY, functools.partial(cell_network, genotype))
+    if named_genotype(name) != genotype:
         raise UsageError(f"genotype: {path} differs from the network {name!r}: give the file another name")
     return networks.get(name)
 
@@ -81,4 +81,10 @@ def from_file(path: str) -> Network:
 for _group, _genotypes in (("nas", SEARCHED), ("mitigated", MITIGATED), ("variant", VARIANTS)):
     for _name, _genotype in _genotypes.items():
         _aliases = [alias for alias, target in ALIASES.items() if target == _name]
-        register(_name, *_aliases, group=_group, family=FAMILY)(partial(cell_network, _genotype))
+        register(_name, *_aliases, group=_group, family=FAMILY)(functools.partial(cell_network, _genotype))
+
+
+@networks.register_numbered(PREFIX, usual=COUNT)
+@functools.cache
+def _sampled(number: int) -> Network:
+    return Network(f"{PREFIX}_{number}", "sampled", FAMILY, functools.partial(cell_network, sampled(number)))

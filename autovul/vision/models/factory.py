@@ -46,7 +46,10 @@ class DataFacts(Protocol):
 
 
 def list() -> builtins.list[str]:
-    """Canonical names: manual networks, searched ones, mitigated ones, variants of the searched ones."""
+    """Canonical names: manual networks, searched ones, mitigated ones, variants of the searched ones.
+
+    Beside them there is ``sampled_1``, ``sampled_2``, … without end: cells drawn at random from the space of DARTS.
+    """
     return networks.list()
 
 

@@ -82,8 +82,9 @@ def register(
 
 
 def by_group() -> dict[str, list[str]]:
-    """The names of the networks, by group."""
-    return {group: [name for name in networks.list() if networks.get(name).group == group] for group in GROUPS}
+    """The names of the networks, by group; of what is numbered without end, those that stand for it."""
+    names = [*networks.list(), *networks.numbered()]
+    return {group: [name for name in names if networks.get(name).group == group] for group in GROUPS}
 
 
 def takers(option: str) -> list[str]:

@@ -13,6 +13,7 @@ from autovul.vision.models.facts import facts
 from autovul.vision.tools.cell_pictures import draw_genotype
 from autovul.vision.tools.cell_text import genotype_text
 from autovul.vision.utils.model_archs.darts.genotypes import GENOTYPES, Genotype, load_genotype
+from autovul.vision.utils.model_archs.darts.sampling import PREFIX, named_genotype
 
 
 class GenotypeDisplay(Options):
@@ -37,7 +38,7 @@ class GenotypeDisplay(Options):
             GenotypeError: The file holds no genotype.
         """
         name, genotype = find_genotype(source)
-        where: dict[str, Any] = {"model_arch": source} if source in GENOTYPES else {"genotype": source}
+        where: dict[str, Any] = {"model_arch": source} if named_genotype(source) else {"genotype": source}
         model = create("darts", **where, layers=self.layers, init_channels=self.init_channels)
         found = facts(model, model.data_shape)
         path = Path(self.output_dir, f"{name}.{self.picture}")
@@ -52,10 +53,10 @@ def find_genotype(source: str) -> tuple[str, Genotype]:
         UsageError: No genotype has this name, and it is no file.
         GenotypeError: The file holds no genotype.
     """
-    if source in GENOTYPES:
-        return source, GENOTYPES[source]
+    if named := named_genotype(source):
+        return source, named
     path = Path(source)
     if path.suffix in FILE_ENDINGS or path.is_file():
         return path.stem, load_genotype(path)
-    hint = nearest(source, GENOTYPES) or f"; there are: {', '.join(GENOTYPES)}"
+    hint = nearest(source, [*GENOTYPES, f"{PREFIX}_1"]) or f"; there are: {', '.join(GENOTYPES)}"
     raise UsageError(f"unknown genotype {source!r}{hint}; the name of a file ends in {', '.join(FILE_ENDINGS)}")

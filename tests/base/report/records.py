@@ -100,9 +100,18 @@ def study(seeds: int = 3) -> list[Result]:
     return found
 
 
-MEMBERS = {"manual": MANUAL, "nas": NAS, "mitigated": MITIGATED, "darts": ("darts",)}
+SAMPLED = tuple(f"sampled_{number}" for number in range(1, 9))
+SEARCHED = ("darts", "drnas", "pc_darts", "pdarts", "sgas", "snas_mild")
+MEMBERS = {
+    "manual": MANUAL,
+    "nas": NAS,
+    "mitigated": MITIGATED,
+    "sampled": SAMPLED,
+    **{name: (name,) for name in SEARCHED},
+}
 LEVELS = {  # of a metric: its level for manual networks, what searched ones have more, and the spread between seeds
     "valid_accuracy": (96.3, 0.3, 0.12),
+    "early_train_loss": (1.2, -0.1, 0.02),
     "success_rate": (73.0, 10.0, 1.2),
     "targeted_success_rate": (79.0, 9.0, 1.2),
     "median_distance": (4.0, -0.8, 0.1),
@@ -121,10 +130,10 @@ LEVELS = {  # of a metric: its level for manual networks, what searched ones hav
     "log10_gradient_variance": (3.6, -2.1, 0.03),
     "center_loss": (0.1, 0.05, 0.01),
 }
-UNITS = {"cross_entropy": "nats", "center_loss": "nats"}
+UNITS = {"cross_entropy": "nats", "center_loss": "nats", "early_train_loss": "nats"}
 DISTANCES = ("median_distance", "lower_quartile_distance", "upper_quartile_distance")
 OF_COMMAND = {
-    "train": ("valid_accuracy",),
+    "train": ("valid_accuracy", "early_train_loss"),
     "adv_attack": ("success_rate", "targeted_success_rate", "clean_accuracy"),
     "poison": ("accuracy_drop", "accuracy_drop_10pct", "accuracy_drop_20pct", "accuracy_drop_40pct"),
     "backdoor": ("success_rate", "success_rate_all", "clean_accuracy", "accuracy_drop"),
@@ -153,13 +162,16 @@ def campaign(
     """
     found: dict[str, Result] = {}
     for experiment in load_experiments().values():
-        if names and experiment.name not in names:
+        if experiment.name not in names if names else experiment.when_named:
             continue
         grid = [dict(zip(experiment.grid, values, strict=True)) for values in product(*experiment.grid.values())]
         members = [(g, m) for g in experiment.networks for m in MEMBERS[g] if g in groups]
         for (group, model), choice, seed in product(members, grid, range(1228, 1228 + seeds)):
             metrics = {}
-            for metric in DISTANCES if experiment.name == "distance" else OF_COMMAND[experiment.command]:
+            measured = OF_COMMAND[experiment.command]
+            if experiment.options.get("attack") == "fmn":
+                measured = DISTANCES
+            for metric in measured:
                 level, more, spread = LEVELS[metric]
                 centre = random.Random(f"{model} {metric}").gauss(level + more * (group != "manual"), 3 * spread)
                 value = random.Random(f"{model} {metric} {seed} {choice}").gauss(centre, spread)
@@ -168,7 +180,7 @@ def campaign(
             options |= {"suffix": "" if seed == 1228 else f"_s{seed}", "model": model}
             record = make(
                 model,
-                "nas" if group == "darts" else group,
+                "nas" if group in SEARCHED else group,
                 seed,
                 experiment=experiment.command,
                 algorithm=str(experiment.options.get("attack", "")),
@@ -184,6 +196,6 @@ def campaign(
 
 
 def _facts(model: str, group: str) -> dict[str, Any]:
-    place = [*MANUAL, *NAS, *MITIGATED].index(model)
+    place = [*MANUAL, *NAS, *MITIGATED, *SAMPLED].index(model)
     size = 7_000_000 + 9_000_000 * place if group == "manual" else 2_600_000 + 120_000 * (place - len(MANUAL))
     return {"parameters": size, "multiply_adds": 150 * size, "depth": 18 + 3 * place, "skips": place % 6}

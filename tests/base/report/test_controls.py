@@ -129,38 +129,6 @@ def test_without_training_records_equal_accuracy_is_not_known():
     assert "No train or validate records" in found.note and found.survives(finding.verdict) == "not known"
 
 
-def test_accuracy_is_taken_by_weights_and_else_by_network_and_seed():
-    first = {
-        "metrics": {"valid_accuracy": Metric(91.0, "%")},
-        "weights_sha256": "aa" * 32,
-        "options": {"suffix": "_s1"},
-    }
-    trained = make("a", seed=1, experiment="train", **first)
-    other = trained.replace(
-        weights_sha256="bb" * 32, metrics={"valid_accuracy": Metric(50.0, "%")}, options={"suffix": "_fast_s1"}
-    )
-    known = controls.Accuracies.of([trained, other])
-    runs = [make("a", seed=1, weights_sha256=sha, options={"suffix": suffix}) for sha, suffix in
-            (("bb" * 32, "_s1"), ("cc" * 32, "_s1"), ("cc" * 32, "_fast_s1"), ("cc" * 32, "_odd_s1"))]  # fmt: skip
-    found = [
-        known.of_run(run) for section in [build([r]).sections[0] for r in runs] for run in section.networks[0].runs
-    ]
-    assert found == [50.0, 91.0, 50.0, None]
-
-
-@pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
-def test_a_trainings_own_validation_counts_and_of_two_the_newest(order):
-    sha = "aa" * 32
-    told = [("train", 91.0, "2025-01-01"), ("train", 92.0, "2025-01-02"), ("validate", 50.0, "2025-01-03")]
-    records = [
-        make("a", experiment=command, metrics={"valid_accuracy": Metric(value, "%")}, weights_sha256=sha,
-             environment={"created": created}) for command, value, created in told
-    ]  # fmt: skip
-    known = controls.Accuracies.of([records[place] for place in order])
-    (network,) = build([make("a", weights_sha256=sha)]).sections[0].networks
-    assert known.of_network(network) == 92.0
-
-
 def test_published_sizes_are_inseparable_and_variants_separate_them():
     results = campaign(2, ["fig2"])
     _, found = control(build(results), "fig2", controls.SIZE)
@@ -221,11 +189,11 @@ def test_a_control_of_a_side_that_was_not_measured_says_so():
     searched = [r for r in campaign(2, ["table4"]) if r.group != "mitigated"]
     for name in (controls.SIZE,):
         _, found = control(build(searched), "table4", name)
-        assert found.note == "No records of Mitigated." and found.difference is None
+        assert found.note == "No records of mitigated." and found.difference is None
     searched = [r for r in campaign(2, ["fig2"]) if r.group == "nas"]
     for name in (controls.SIZE, controls.CLEAN_ACCURACY):
         _, found = control(build(searched), "fig2", name)
-        assert found.note == "No records of Manual."
+        assert found.note == "No records of manual."
 
 
 def test_shared_weights_are_said():

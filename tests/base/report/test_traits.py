@@ -1,0 +1,180 @@
+"""What networks are like beside what an attack found, and halves by it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from statistics import fmean, median
+
+import pytest
+
+from autovul.base.report import build, claim_figure, claim_words
+from autovul.base.report.traits import Trainings, halves
+from autovul.base.result import Metric
+from tests.base.report.records import SAMPLED, campaign, make
+
+OF_SAMPLED = ["sampled", "sampled_attack"]
+
+
+def test_accuracy_is_taken_by_weights_and_else_by_network_and_seed():
+    first = {
+        "metrics": {"valid_accuracy": Metric(91.0, "%")},
+        "weights_sha256": "aa" * 32,
+        "options": {"suffix": "_s1"},
+    }
+    trained = make("a", seed=1, experiment="train", **first)
+    other = trained.replace(
+        weights_sha256="bb" * 32, metrics={"valid_accuracy": Metric(50.0, "%")}, options={"suffix": "_fast_s1"}
+    )
+    known = Trainings.of([trained, other])
+    runs = [make("a", seed=1, weights_sha256=sha, options={"suffix": suffix}) for sha, suffix in
+            (("bb" * 32, "_s1"), ("cc" * 32, "_s1"), ("cc" * 32, "_fast_s1"), ("cc" * 32, "_odd_s1"))]  # fmt: skip
+    found = [
+        known.of_run(run, "valid_accuracy")
+        for section in [build([r]).sections[0] for r in runs]
+        for run in section.networks[0].runs
+    ]
+    assert found == [50.0, 91.0, 50.0, None]
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
+def test_a_trainings_own_validation_counts_and_of_two_the_newest(order):
+    sha = "aa" * 32
+    told = [("train", 91.0, "2025-01-01"), ("train", 92.0, "2025-01-02"), ("validate", 50.0, "2025-01-03")]
+    records = [
+        make("a", experiment=command, metrics={"valid_accuracy": Metric(value, "%")}, weights_sha256=sha,
+             environment={"created": created}) for command, value, created in told
+    ]  # fmt: skip
+    known = Trainings.of([records[place] for place in order])
+    (network,) = build([make("a", weights_sha256=sha)]).sections[0].networks
+    assert known.of_network(network, "valid_accuracy") == 92.0
+
+
+def test_what_one_record_lacks_another_of_the_same_training_tells():
+    sha = "aa" * 32
+    early = {"early_train_loss": Metric(1.5, "nats"), "valid_accuracy": Metric(70.0, "%")}
+    trained = make("a", experiment="train", metrics=early, weights_sha256=sha)
+    validated = trained.replace(experiment="validate", metrics={"valid_accuracy": Metric(90.0, "%")})
+    (network,) = build([make("a", weights_sha256=sha)]).sections[0].networks
+    known = Trainings.of([validated, trained])
+    assert (known.trait(network, "early_train_loss"), known.of_network(network, "valid_accuracy")) == (1.5, 70.0)
+    assert Trainings.of([validated]).trait(network, "early_train_loss") is None
+    assert known.trait(network, "depth") == 61.0 and known.trait(network, "parameters") == 3_349_342
+
+
+@pytest.mark.parametrize(
+    ("values", "less", "more"),
+    [
+        ((3, 1, 2, 4), {1, 2}, {0, 3}),
+        ((3, 1, 2), {1}, {0}),
+        ((1, 2, 2, 2, 3), {0}, {4}),
+        ((1, None, 2), {0}, {2}),
+        ((5, 5, 5), set(), set()),
+        ((None,), set(), set()),
+        ((), set(), set()),
+    ],
+)
+def test_halves_are_what_lies_below_and_above_the_median(values, less, more):
+    networks = [build([make(f"n{place}")]).sections[0].networks[0] for place in range(len(values))]
+    found = halves(networks, lambda network: values[int(network.name[1:])])
+    assert tuple({int(each.name[1:]) for each in half} for half in found) == (less, more)
+
+
+@pytest.fixture(scope="module")
+def report():
+    return build(campaign(3, OF_SAMPLED))
+
+
+def finding(report, name):
+    (found,) = [each for each in report.findings if each.name == name]
+    return found
+
+
+def values_of(results, experiment, metric):
+    """Each sampled network's mean."""
+    found = {}
+    for result in results:
+        if result.group == "sampled" and result.experiment == experiment:
+            found.setdefault(result.model, []).append(result.metrics[metric].value)
+    return {name: fmean(values) for name, values in found.items()}
+
+
+def test_a_claim_about_halves_is_the_difference_of_those_that_train_fast_and_the_others(report):
+    results = campaign(3, OF_SAMPLED)
+    early, success = (
+        values_of(results, *each) for each in (("train", "early_train_loss"), ("adv_attack", "success_rate"))
+    )
+    middle = median(early.values())
+    fast = fmean(success[name] for name in SAMPLED if early[name] < middle)
+    slow = fmean(success[name] for name in SAMPLED if early[name] > middle)
+    found = finding(report, "fast_are_weaker")
+    assert found.reading.difference.estimate == pytest.approx(fast - slow)
+    assert found.reading.difference.networks == (4, 4) and not found.reading.between
+    assert claim_words.sides(found) == "sampled, faster early on − sampled, slower early on"
+    assert "sampled, faster early on" in claim_words.sentences(found)[0]
+    blocks = claim_figure.networks(found).blocks
+    assert [(block.title, block.group, len(block.dots)) for block in blocks] == [
+        ("Sampled, faster early on", "sampled", 4),
+        ("Sampled, slower early on", "sampled", 4),
+    ]
+    (row,) = [
+        row
+        for row in csv.DictReader(io.StringIO(report.claims_csv()))
+        if (row["claim"], row["control"]) == ("fast_are_weaker", "")
+    ]
+    assert (row["first"], row["second"], row["halves"]) == ("sampled", "", "early_train_loss")
+    for form in (report.html(), report.text(), report.markdown()):
+        assert "sampled, faster early on" in form
+
+
+def test_the_halves_controls_are_read_on_halves_too(report):
+    found = finding(report, "fast_are_weaker")
+    by_name = {each.name: each for each in report.controls[found.number]}
+    assert by_name["plain rate, classified as the target"].difference.networks == (4, 4)
+    assert by_name["equal clean accuracy"].difference is not None, "cells of one space are alike enough for a line"
+
+
+def test_the_network_in_the_middle_and_one_without_a_training_are_in_neither_half():
+    lost = SAMPLED[0]
+    results = [r for r in campaign(2, OF_SAMPLED) if (r.experiment, r.model) != ("train", lost)]
+    found = finding(build(results), "fast_are_weaker")
+    early = values_of(results, "train", "early_train_loss")
+    (middle,) = [name for name, loss in early.items() if loss == median(early.values())]
+    assert {each.name for each in found.reading.between} == {lost, middle}
+    notice = claim_words.notices(found)
+    assert "In neither half, since their early training loss is the median or not known: " in notice
+    assert lost in notice and middle in notice and "Without a value" not in notice
+
+
+def test_without_trainings_there_are_no_halves_and_the_claim_says_why():
+    results = [r for r in campaign(2, OF_SAMPLED) if r.experiment != "train"]
+    report = build(results)
+    found = finding(report, "fast_are_weaker")
+    assert found.verdict is None
+    (sentence,) = claim_words.sentences(found)
+    assert sentence.startswith(
+        "No halves: too few networks (sampled) have Success rate (success_rate) and a known early"
+    )
+    assert "autovul reproduce sampled_attack" in sentence
+    for form in (report.html(), report.text(), report.markdown(), report.claims_csv()):
+        assert "fast_are_weaker" in form
+
+
+def test_what_runs_only_when_named_says_nothing_of_other_experiments_runs():
+    """Searched cells are on a side of its claims, and in figure 2 as well."""
+    assert [each.name for each in build(campaign(2, ["fig2"])).findings] == ["fig2"]
+    searched = [r for r in campaign(2, OF_SAMPLED) if r.group == "nas"]
+    assert not [each.name for each in build(searched).findings if each.experiment.when_named]
+
+
+def test_every_claims_metric_is_drawn_against_early_training_loss(report):
+    results = campaign(3, OF_SAMPLED)
+    early, success = (
+        values_of(results, *each) for each in (("train", "early_train_loss"), ("adv_attack", "success_rate"))
+    )
+    found = {each.fact: each for each in report.relations[finding(report, "fast_are_weaker").number]}
+    points = {p.network.name: (p.x, p.y) for p in found["early training loss"].points if p.network.group == "sampled"}
+    assert points == {name: (pytest.approx(early[name]), pytest.approx(success[name])) for name in SAMPLED}
+    trained = report.relations[finding(report, "searched_train_faster").number]
+    assert "early training loss" not in {each.fact for each in trained}, "a metric says nothing against itself"
