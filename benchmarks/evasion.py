@@ -1,10 +1,11 @@
-"""PGD of autovul, of libraries and of the plain loop, on one network and the same images; NES and its queries.
+"""PGD of autovul, of libraries and of the plain loop, on one network and the same images; NES; the minimum-norm attack.
 
     python benchmarks/evasion.py resnet18_comp darts --batch 64
     python benchmarks/evasion.py resnet18_comp --only nes --batch 8
 
 The floor is the forward and backward passes alone: one of each a step, for the gradient with respect to the images; for
-NES its forward passes. What stops early is measured on a network that has been trained on handwritten digits.
+NES its forward passes; for the fast minimum-norm attack one more forward pass. What stops early is measured on a
+network that has been trained on handwritten digits.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from autovul.vision.attacks.art_engine import prepare_art
 from autovul.vision.attacks.base import quick
 
 STEPS = 7
+KINDS = ("plain", "stop", "nes", "fmn")
 Side = Callable[[], Tensor]
 
 
@@ -64,6 +66,14 @@ def _foolbox(model: nn.Module, images: Tensor, target: Tensor, eps: float, alpha
     attack = foolbox.attacks.LinfPGD(abs_stepsize=alpha, steps=STEPS, random_start=False)
     criterion = foolbox.criteria.TargetedMisclassification(target)
     return lambda: attack.run(wrapped, images, criterion, epsilon=eps)
+
+
+def _foolbox_fmn(model: nn.Module, images: Tensor, labels: Tensor) -> Side:
+    import foolbox
+
+    wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=images.device)
+    attack, criterion = foolbox.attacks.LInfFMNAttack(steps=STEPS), foolbox.criteria.Misclassification(labels)
+    return lambda: attack.run(wrapped, images, criterion)
 
 
 def _torchattacks(model: nn.Module, images: Tensor, target: Tensor, eps: float, alpha: float) -> Side:
@@ -147,6 +157,27 @@ def nes(record: Record, name: str, batch: int, device: torch.device) -> None:
     record.compare(f"NES, 100 queries, {name}", sides, [*sides][0], units=100 * batch, unit="queries")
 
 
+def minimum_norm(record: Record, name: str, batch: int, device: torch.device) -> None:
+    """The distance to the nearest adversarial example, in L-infinity."""
+    model, images, _ = setting(name, batch, device)
+    with torch.no_grad():
+        labels = model(images).argmax(1)
+    attack = attacks.create("fmn", iteration=STEPS)
+
+    def floor() -> Tensor:
+        passes(model, images, labels)
+        with torch.no_grad():
+            return model(images)
+
+    sides: dict[str, Side] = {
+        "floor: forward and backward passes": floor,
+        "autovul": lambda: attack.perturb(model, images, labels)[0],
+    }
+    if installed("foolbox"):
+        sides["foolbox"] = _foolbox_fmn(model, images, labels)
+    record.compare(f"FMN, {STEPS} steps, {name}", sides, [*sides][0], units=batch, unit="images")
+
+
 def setting(name: str, batch: int, device: torch.device) -> tuple[models.ImageModel, Tensor, Tensor]:
     """A network, random images, and their least likely classes."""
     model = models.create(name).to(device)
@@ -159,7 +190,7 @@ def main() -> None:
     """Measure."""
     made = parser(__doc__, ["resnet18_comp", "darts"])
     made.add_argument("--batch", type=int, default=64)
-    made.add_argument("--only", choices=["plain", "stop", "nes"], nargs="+", default=["plain", "stop", "nes"])
+    made.add_argument("--only", choices=KINDS, nargs="+", default=[*KINDS])
     made.add_argument("--epochs", type=int, default=3, help="training before the attack that stops early")
     arguments: argparse.Namespace = made.parse_args()
     device = begin(arguments)
@@ -171,6 +202,8 @@ def main() -> None:
             stopping_pgd(record, name, arguments.batch, device, arguments.epochs)
         if "nes" in arguments.only:
             nes(record, name, max(1, arguments.batch // 8), device)
+        if "fmn" in arguments.only:
+            minimum_norm(record, name, arguments.batch, device)
     record.save()
 
 
