@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from autovul.base.atomic import whole_file
 from autovul.base.cli import command
 from autovul.base.experiments import Experiment, load_experiments
 from autovul.base.report import build
+from autovul.base.report.formats import listed
 from autovul.base.result import read_results
 from autovul.vision import commands
 from autovul.vision.models.darts import is_file
@@ -27,6 +28,12 @@ def canonical(experiment: Experiment) -> Experiment:
         for name, claim in experiment.claims.items()
     }
     return experiment.model_copy(update={"claims": claims})
+
+
+def left_over(folder: Path, written: Collection[Path]) -> list[Path]:
+    """LaTeX tables and figures that another report has left in the folder: what they say may hold no longer."""
+    known = [folder / "claims.tex", *sorted((folder / "figures").glob("[0-9]*_*.p[nd][gf]"))]
+    return [path for path in known if path.is_file() and path not in written]
 
 
 @command("report")
@@ -52,10 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, content in forms.items():
         with whole_file(folder / name) as file:
             file.write(content.encode())
-    if options.figures:
-        report.write_figures(folder / "figures", options.figures)
+    figures = report.write_figures(folder / "figures", options.figures) if options.figures else []
     print(text)
     print(f"page: {folder / 'report.html'}")
+    if older := left_over(folder, {folder / name for name in forms} | {*figures}):
+        print(f"of an earlier report: {listed([str(path) for path in older], 4)}")
     return 0
 
 

@@ -56,6 +56,19 @@ def test_experiments_of_ones_own_latex_and_figures(folder, capsys):
     assert all(path.read_bytes().startswith(b"%PDF") for path in (report / "figures").iterdir())
 
 
+def test_what_an_earlier_report_left_is_named(folder, capsys):
+    for result in campaign(2, ["fig2"]):
+        result.write(folder / "data/result")
+    assert main(["--latex", "--figures", "png"]) == 0
+    assert "of an earlier report" not in capsys.readouterr().out
+    assert main(["--latex", "--figures", "png"]) == 0
+    assert "of an earlier report" not in capsys.readouterr().out, "what was written anew is of this one"
+    assert main(["--figures", "pdf"]) == 0
+    left = ("claims.tex", "figures/01_fig2_difference.png", "figures/01_fig2_networks.png")
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told.startswith("of an earlier report: ") and all(f"data/report/{name}" in told for name in left)
+
+
 def test_an_experiment_that_is_none_ends_in_one_line(folder, capsys):
     (folder / "own.yaml").write_text(OWN.replace("title:", "titel:"), encoding="utf-8")
     assert main(["--experiments", "own.yaml"]) == 2
