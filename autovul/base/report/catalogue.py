@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from autovul.base.groups import GROUPS
 
@@ -182,6 +183,12 @@ def group_rank(name: str) -> tuple[int, str]:
     """Sorts groups: the declared ones first."""
     known = list(GROUPS)
     return (known.index(name) if name in known else len(known), name)
+
+
+def network_rank(group: str, name: str) -> tuple[Any, ...]:
+    """Sorts networks: by group, and "sampled_10" after "sampled_9"."""
+    parts = ((int(part) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", name))
+    return group_rank(group), *parts
 
 
 def readable(name: str) -> str:

@@ -43,7 +43,7 @@ def cells(sections: Iterable[Section]) -> list[Cells]:
     """The cells of every network whose records hold a genotype, each once, by group and name."""
     found: dict[str, Cells] = {}
     networks = (network for section in sections for network in section.networks)
-    for network in sorted(networks, key=lambda network: (catalogue.group_rank(network.group), network.name)):
+    for network in sorted(networks, key=lambda network: catalogue.network_rank(network.group, network.name)):
         genotype = network.facts.get("genotype")
         key = f"{network.name} {genotype}"
         if key not in found and (drawings := _drawings(genotype)):

@@ -113,7 +113,7 @@ def _make_section(
         Network(name, group, tuple(sorted(found, key=lambda run: run.result.seed)), size_marks(found[0].result))
         for (group, name), found in members.items()
     ]
-    networks.sort(key=lambda network: (catalogue.group_rank(network.group), network.name))
+    networks.sort(key=lambda network: catalogue.network_rank(network.group, network.name))
     return Section(
         number=number,
         experiment=key[0],

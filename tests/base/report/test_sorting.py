@@ -48,6 +48,14 @@ def test_an_option_that_varies_within_a_network_divides_the_section():
     assert len(found[0].comparisons) > 0 and not found[1].comparisons
 
 
+def test_networks_are_in_the_order_of_groups_and_of_the_numbers_in_their_names():
+    names = ["sampled_10", "sampled_9", "sampled_100", "sampled_9b", "sampled_x"]
+    (section,) = sections(*(make(name, "sampled") for name in names), make("z", "manual"), make("10", "manual"))
+    assert [network.name for network in section.networks] == [
+        *("10", "z", "sampled_9", "sampled_9b", "sampled_10", "sampled_100", "sampled_x")
+    ]
+
+
 def test_settings_are_in_the_order_of_their_numbers():
     found = sections(*(make(options={"budget": budget}) for budget in (16000, 2000, 1000)))
     assert [section.setting["budget"] for section in found] == ["1000", "2000", "16000"]
