@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,7 +49,7 @@ def load_experiments(wanted: Iterable[str] = ()) -> dict[str, Experiment]:
         UsageError: An unknown name, a file that is no experiment, ``after`` names none, or they wait for each other.
     """
     names = experiment_names()
-    experiments = {name: _read(_FOLDER / f"{name}.yaml", Experiment) for name in names}
+    experiments = {name: _shipped(_FOLDER / f"{name}.yaml", Experiment) for name in names}
     for each in wanted:
         if each.endswith(FILE_ENDINGS):
             own = _read(Path(each), Experiment)
@@ -78,7 +79,13 @@ def load_scale(wanted: str) -> Scale:
     if wanted not in scale_names():
         names = scale_names()
         raise UsageError(f"unknown scale {wanted!r}{nearest(wanted, names)}; there are: {', '.join(names)}, or a file")
-    return _read(_FOLDER / "scales" / f"{wanted}.yaml", Scale)
+    return _shipped(_FOLDER / "scales" / f"{wanted}.yaml", Scale)
+
+
+@functools.cache
+def _shipped(path: Path, kind: type[Definition]) -> Definition:
+    """A file of the package, which is read once: a page asks for the scales with each claim."""
+    return _read(path, kind)
 
 
 def _read(path: Path, kind: type[Definition]) -> Definition:
