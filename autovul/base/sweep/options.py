@@ -13,7 +13,7 @@ class SweepOptions(Options):
     experiments: tuple[str, ...] = option(
         (),
         "Figures and tables by name (fig2, table1, …), and experiment files of your own; none: all of the paper and "
-        "distance. Cells drawn at random run only when named: sampled, sampled_attack, sampled_distance, sampled_variance.",
+        "distance. Cells drawn at random only when named: sampled, sampled_attack, sampled_distance, sampled_variance.",
         positional=True,
     )
     scale: str = option(
