@@ -9,17 +9,18 @@ from autovul.base.report import claim_words
 from autovul.base.report.claims import Finding
 from autovul.base.report.controls import Controlled
 from autovul.base.report.spreadsheet import Row, table
-from autovul.base.statistics import Difference, Verdict
+from autovul.base.statistics import Difference, Interval, Verdict
 
 if TYPE_CHECKING:
     from autovul.base.report.contents import Contents
 
 DIFFERENCE = ("difference", "these_low", "these_high", "general_low", "general_high", "permutation_p")
+SHARE = ("share_between_networks", "share_low", "share_high")
 COLUMNS = (
     *("experiment", "claim", "control", "dataset", "data_sha256", "conditions", "metric", "unit"),
     *("first", "second", "halves", "first_networks", "second_networks", "first_mean", "second_mean"),
     *DIFFERENCE,
-    *("expected", "tolerance", "direction", "size", "survives", "seeds_needed", "inside", "note"),
+    *("expected", "tolerance", "direction", "size", "survives", "seeds_needed", *SHARE, "inside", "note"),
 )
 
 
@@ -62,6 +63,7 @@ def _claim(finding: Finding) -> Row:
         "expected": claim.direction or claim.expected,
         "tolerance": claim.tolerance,
         "seeds_needed": finding.seeds_needed,
+        **_share(finding.share_between_networks),
         "inside": len(finding.inside) if claim.range else None,
         "note": claim_words.reasons(finding),
     }
@@ -88,6 +90,10 @@ def _expected(each: Controlled, finding: Finding) -> float | str | None:
     if finding.claim.direction is None or each.goal is None:
         return each.goal
     return "higher" if each.goal > 0 else "lower"
+
+
+def _share(found: Interval | None) -> Row:
+    return dict(zip(SHARE, (found.estimate, found.low, found.high), strict=True)) if found else {}
 
 
 def _numbers(difference: Difference | None, found: Verdict | None) -> Row:

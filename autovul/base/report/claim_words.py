@@ -111,7 +111,9 @@ def sentences(finding: Finding) -> list[str]:
         reading.metric, [reading.mean(reading.first) or 0, reading.mean(reading.second) or 0]
     ):
         found.append(turned)
-    return [*found, _these_networks(finding, difference, shown), _in_general(finding, difference, shown)]
+    found += [_these_networks(finding, difference, shown), _in_general(finding, difference, shown)]
+    share = finding.share_between_networks
+    return found if share is None else [*found, wording.share_text(share)]
 
 
 def _these_networks(finding: Finding, difference: Difference, shown: str) -> str:

@@ -16,7 +16,16 @@ from autovul.base.report.belonging import families, matching, names_of, on_side,
 from autovul.base.report.sections import Network, Section
 from autovul.base.report.sorting import option_text
 from autovul.base.report.traits import Trainings, halves
-from autovul.base.statistics import BySeed, Difference, Verdict, compare_groups, seeds_needed, verdict
+from autovul.base.statistics import (
+    BySeed,
+    Difference,
+    Interval,
+    Verdict,
+    compare_groups,
+    seeds_needed,
+    share_between_networks,
+    verdict,
+)
 
 
 @dataclass(frozen=True)
@@ -155,6 +164,11 @@ class Finding:
         """Seeds a network with which the direction would be decided; None where that is not known or too many."""
         first, second = self.reading.sides
         return seeds_needed(first, second) if first and second else None
+
+    @cached_property
+    def share_between_networks(self) -> Interval | None:
+        """How much of the spread within the sides is the networks' own; None where that is not known."""
+        return share_between_networks(self.reading.sides)
 
     @property
     def inside(self) -> list[Network]:

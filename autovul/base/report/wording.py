@@ -169,6 +169,15 @@ def p_phrase(value: float) -> str:
     return f"permutation p {'' if value < 0.001 else '= '}{p_text(value)}"
 
 
+def share_text(share: Interval) -> str:
+    """How much of the spread within the sides is the networks' own."""
+    low, middle, high = (f"{100 * value:.0f}" for value in (share.low, share.estimate, share.high))
+    return (
+        f"Design against chance: of the variance of single runs within the sides, {middle} % (95 % interval {low} to"
+        f" {high} %) lies between networks, the rest between seeds of one network."
+    )
+
+
 def lost_text(result: Result) -> str:
     """A run that does not count: which, and why."""
     what = " ".join(dict.fromkeys(part for part in (result.experiment, result.algorithm, result.model) if part))

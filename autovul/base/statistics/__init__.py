@@ -16,6 +16,7 @@ from autovul.base.statistics.intervals import (
     welch_interval,
     wilson_interval,
 )
+from autovul.base.statistics.reliability import share_between_networks
 from autovul.base.statistics.verdicts import Verdict, seeds_needed, verdict
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "rank_correlation",
     "seeds_needed",
     "separable",
+    "share_between_networks",
     "verdict",
     "welch_interval",
     "wilson_interval",

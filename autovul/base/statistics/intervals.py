@@ -241,6 +241,14 @@ def t_quantile(freedom: float, probability: float) -> float:
     return float(stdtrit(freedom, probability))
 
 
+@functools.lru_cache(maxsize=4096)
+def f_quantile(above: float, below: float, probability: float) -> float:
+    """The value that Fisher's F, with these degrees of freedom, stays below with this probability."""
+    from scipy.special import fdtri
+
+    return float(fdtri(above, below, probability))
+
+
 def _checked(level: float) -> float:
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level}")

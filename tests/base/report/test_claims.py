@@ -12,7 +12,7 @@ from autovul.base.experiments import Claim, Experiment, load_experiments
 from autovul.base.report import belonging, build, claim_words, wording
 from autovul.base.report.claim_figure import forest
 from autovul.base.result import Metric
-from autovul.base.statistics import fixed_networks_interval
+from autovul.base.statistics import fixed_networks_interval, share_between_networks
 from tests.base.report.records import MANUAL, NAS, campaign, make
 
 
@@ -477,3 +477,17 @@ def test_the_command_lets_networks_of_ones_own_take_part(tmp_path):
     assert "--models 'manual,my cells.yaml' --seeds 3" in told("[manual]", "[cells]", manual, file)
     assert "--models" not in told("[manual, 'my_nets:build']", "[yours]", manual, code)
     assert "--models" not in told("[manual, nas]", "[nas]", manual, make("darts"), code)
+
+
+def test_each_claim_says_how_much_is_the_networks_own(full):
+    found = finding(full, "fig2")
+    share = share_between_networks(found.reading.sides)
+    (sentence,) = [each for each in claim_words.sentences(found) if each.startswith("Design against chance")]
+    assert f"{100 * share.estimate:.0f} % (95 % interval {100 * share.low:.0f} to {100 * share.high:.0f} %)" in sentence
+    for form in (full.html(), full.text().replace("\n  ", " "), full.markdown()):
+        assert "Design against chance" in form
+    rows = [row for row in csv.DictReader(io.StringIO(full.claims_csv())) if row["claim"] == "fig2"]
+    assert float(rows[0]["share_between_networks"]) == pytest.approx(share.estimate)
+    assert not any(row["share_high"] for row in rows[1:]), "controls have none"
+    once = build(campaign(1, ["fig2"]))
+    assert not [each for each in claim_words.sentences(finding(once, "fig2")) if each.startswith("Design against")]
