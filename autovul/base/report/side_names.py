@@ -18,5 +18,5 @@ def side_names(claim: Claim) -> tuple[str, str]:
     """The first side and the second; the second is empty where a claim has one only."""
     if claim.halves is None:
         return side(claim.first), side(claim.second) if claim.second else ""
-    less, more = (f"{side(claim.first)}, {half}" for half in catalogue.TRAITS[claim.halves].halves)
+    less, more = (f"{side(claim.first)} ({half})" for half in catalogue.TRAITS[claim.halves].halves)
     return less, more

@@ -111,12 +111,12 @@ def test_a_claim_about_halves_is_the_difference_of_those_that_train_fast_and_the
     found = finding(report, "fast_are_weaker")
     assert found.reading.difference.estimate == pytest.approx(fast - slow)
     assert found.reading.difference.networks == (4, 4) and not found.reading.between
-    assert claim_words.sides(found) == "sampled, faster early on − sampled, slower early on"
-    assert "sampled, faster early on" in claim_words.sentences(found)[0]
+    assert claim_words.sides(found) == "sampled (faster early on) − sampled (slower early on)"
+    assert "sampled (faster early on)" in claim_words.sentences(found)[0]
     blocks = claim_figure.networks(found).blocks
     assert [(block.title, block.group, len(block.dots)) for block in blocks] == [
-        ("Sampled, faster early on", "sampled", 4),
-        ("Sampled, slower early on", "sampled", 4),
+        ("Sampled (faster early on)", "sampled", 4),
+        ("Sampled (slower early on)", "sampled", 4),
     ]
     (row,) = [
         row
@@ -125,7 +125,7 @@ def test_a_claim_about_halves_is_the_difference_of_those_that_train_fast_and_the
     ]
     assert (row["first"], row["second"], row["halves"]) == ("sampled", "", "early_train_loss")
     for form in (report.html(), report.text(), report.markdown()):
-        assert "sampled, faster early on" in form
+        assert "sampled (faster early on)" in form
 
 
 def test_the_halves_controls_are_read_on_halves_too(report):
