@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from autovul.vision import models
-from autovul.vision.models.darts import GENOTYPES
 from autovul.vision.utils.model_archs.darts import genotypes
+from autovul.vision.utils.model_archs.darts.genotypes import GENOTYPES
 from autovul.vision.utils.model_archs.darts.network import CellNetwork
 from autovul.vision.utils.model_archs.darts.operations import BUILDERS, FactorizedReduce, make_operation, preprocess
 
