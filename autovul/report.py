@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from autovul.base.result import read_results
 from autovul.vision import commands
 from autovul.vision.models.darts import is_file
 from autovul.vision.models.registry import by_group, networks
+
+FIGURE = re.compile(r"\d{2,}_.+_(difference|networks)\.(png|pdf)")
 
 
 def canonical(experiment: Experiment) -> Experiment:
@@ -32,8 +35,8 @@ def canonical(experiment: Experiment) -> Experiment:
 
 def left_over(folder: Path, written: Collection[Path]) -> list[Path]:
     """LaTeX tables and figures that another report has left in the folder: what they say may hold no longer."""
-    known = [folder / "claims.tex", *sorted((folder / "figures").glob("[0-9]*_*.p[nd][gf]"))]
-    return [path for path in known if path.is_file() and path not in written]
+    figures = (path for path in sorted((folder / "figures").glob("*")) if FIGURE.fullmatch(path.name))
+    return [path for path in (folder / "claims.tex", *figures) if path.is_file() and path not in written]
 
 
 @command("report")

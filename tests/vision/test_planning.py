@@ -439,6 +439,10 @@ def test_what_runs_only_when_named_is_in_no_plan_of_everything(everything):
     assert {run.subject.group for run in runs} == {"sampled", "nas"}
     assert Counter(run.argv[0] for run in runs) == {"train": 30, "adv_attack": 60, "grad_var": 60}
     assert all(run.after for run in runs if run.argv[0] != "train")
+    with pytest.raises(UsageError, match="nothing to run.*; only when named run sampled, sampled_attack"):
+        plan(networks=["sampled"])
+    with pytest.raises(UsageError, match="in these experiments$"):
+        plan("fig2", networks=["sampled"])
 
 
 def test_searched_cells_are_trained_and_attacked_once_for_both(everything):

@@ -143,7 +143,10 @@ METRICS = {
     "gradient_variance": MetricInfo("Gradient variance"),
 }
 
-COMPARISONS = (("nas", "manual"), ("mitigated", "nas"), ("yours", "manual"), ("yours", "nas"))
+COMPARISONS = (
+    *(("nas", "manual"), ("nas", "sampled"), ("mitigated", "nas")),
+    *(("yours", "manual"), ("yours", "nas"), ("yours", "sampled")),
+)
 
 # Options that change a network's size, with the published value: a network with another one is marked.
 SHAPE = {"width": 1.0, "layers": 20, "init_channels": 36}

@@ -1,4 +1,4 @@
-"""The cells of the searched and the mitigated networks, drawn from the genotypes in their records."""
+"""The cells of the networks that are made of some, drawn from the genotypes in their records."""
 
 from __future__ import annotations
 

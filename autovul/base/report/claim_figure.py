@@ -78,6 +78,7 @@ def networks(finding: Finding) -> DotPlot | None:
     apart = {}
     if claim.halves:
         apart = dict(zip(map(_capital, side_names(claim)), (reading.first, reading.second), strict=True))
+        apart["In neither half"] = (*reading.between, *reading.unknown)
     return dot_plot(reading.networks, reading.metric, reading.unit, claim.range, apart)
 
 

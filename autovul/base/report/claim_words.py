@@ -13,7 +13,7 @@ from autovul.base.report import catalogue, formats, wording
 from autovul.base.report.belonging import names_of
 from autovul.base.report.claims import Finding
 from autovul.base.report.controls import Controlled
-from autovul.base.report.side_names import side, side_names
+from autovul.base.report.side_names import outside, side, side_names
 from autovul.base.report.sorting import weights_suffix
 from autovul.base.result import Result
 from autovul.base.statistics import Difference, Verdict
@@ -100,7 +100,9 @@ def sentences(finding: Finding) -> list[str]:
         return _of_a_range(finding, metric)
     difference = reading.difference
     if difference is None:
-        return [f"{_lacking(finding)} {run_this(finding)}"]
+        # Networks that are all alike in the trait are so with more runs, too.
+        advice = "" if reading.between and not reading.unknown else run_this(finding)
+        return [f"{_lacking(finding)} {advice}".rstrip()]
     first, second = (
         f"{name} {formats.with_unit(reading.mean(members), shown)}"
         for name, members in zip(side_names(finding.claim), (reading.first, reading.second), strict=True)
@@ -193,8 +195,7 @@ def _lacking(finding: Finding) -> str:
     claim, reading = finding.claim, finding.reading
     metric = f"{catalogue.metric_info(claim.metric).title} ({claim.metric})"
     if claim.halves:
-        trait = catalogue.TRAITS[claim.halves].title
-        return f"No halves: too few networks ({side(claim.first)}) have {metric} and a known {trait}."
+        return f"No two halves of the networks ({side(claim.first)}) that have {metric}."
     names = zip(side_names(claim), (reading.first, reading.second), strict=True)
     missing = [name for name, there in names if name and not there]
     return f"No records of {formats.listed(missing)} have {metric}: no verdict is possible."
@@ -249,10 +250,7 @@ def notices(finding: Finding) -> str:
         ]
         lacking = formats.listed([name for side in finding.absent for name in side], 8)
         found.append(f"Measured: {'; '.join(shares)}. Without a value: {lacking}.")
-    if reading.between and finding.claim.halves:
-        trait = catalogue.TRAITS[finding.claim.halves].title
-        names = formats.listed([network.label for network in reading.between], 8)
-        found.append(f"In neither half, since their {trait} is the median or not known: {names}.")
+    found.append(outside(finding.claim, reading))
     if finding.unmeasured:
         parts = [f"{network.label} ({why})" for network, why in finding.unmeasured]
         found.append(f"In no mean: {formats.listed(parts, 8)}.")
@@ -262,7 +260,7 @@ def notices(finding: Finding) -> str:
         found.append(
             f"Not all networks ran under the same conditions ({formats.listed(mixed, 8)}): the section says which."
         )
-    return " ".join(found)
+    return " ".join(filter(None, found))
 
 
 def survival(controlled: Controlled, finding: Finding) -> str:
@@ -284,7 +282,10 @@ def survivals(found: Sequence[Controlled], finding: Finding) -> str:
 
 
 def open_claims(contents: Contents) -> list[tuple[str, str, str]]:
-    """Claims that no record is about: the name, the claim in a sentence, what to run at the scale of most records."""
+    """Claims that no record is about: the name, the claim in a sentence, what to run at the scale of most records.
+
+    Those of experiments that run only when they are named are not missed.
+    """
     there = {finding.name for finding in contents.findings}
     kinds = Counter((weights_suffix(result), result.dataset) for result in contents.results)
     usual = max(kinds, key=kinds.__getitem__, default=None)
@@ -294,5 +295,5 @@ def open_claims(contents: Contents) -> list[tuple[str, str, str]]:
         (name, says(experiment, claim), command(experiment, scale))
         for experiment in contents.experiments.values()
         for name, claim in experiment.claims.items()
-        if name not in there
+        if name not in there and not experiment.when_named
     ]

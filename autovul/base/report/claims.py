@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 from autovul.base.experiments import Claim, Experiment
 from autovul.base.groups import GROUPS
@@ -15,7 +15,7 @@ from autovul.base.report import catalogue
 from autovul.base.report.belonging import families, matching, names_of, on_side, resolve
 from autovul.base.report.sections import Network, Section
 from autovul.base.report.sorting import option_text
-from autovul.base.report.traits import Trainings, halves
+from autovul.base.report.traits import Half, Trainings, halves
 from autovul.base.statistics import (
     BySeed,
     Difference,
@@ -36,7 +36,8 @@ class Reading:
         metric: Its name in the records.
         first, second: Networks that measured it, by the claim's two sides.
         yours: The user's own networks that are on neither side.
-        between: Networks that a claim halves and that are in neither half: at the median, or of a trait not known.
+        between: Networks that a claim halves and that are at the median, in neither half.
+        unknown: And those of which the trait is not known.
     """
 
     metric: str
@@ -44,16 +45,24 @@ class Reading:
     second: tuple[Network, ...]
     yours: tuple[Network, ...] = ()
     between: tuple[Network, ...] = ()
+    unknown: tuple[Network, ...] = ()
 
     @property
     def networks(self) -> tuple[Network, ...]:
-        return (*self.first, *self.second, *self.between, *self.yours)
+        return (*self.first, *self.second, *self.between, *self.unknown, *self.yours)
 
     @cached_property
     def difference(self) -> Difference | None:
         """The difference of the two sides' means; None where one of them has no value."""
         first, second = self.sides
         return compare_groups(first, second) if first and second else None
+
+    def half_of(self, network: Network) -> Half:
+        """Where a network of this name and group lies, whatever its size."""
+        parts: dict[Half, tuple[Network, ...]] = {"less": self.first, "more": self.second, "median": self.between}
+        key = network.group, network.name
+        alike = (half for half, part in parts.items() if any((each.group, each.name) == key for each in part))
+        return next(alike, "unknown")
 
     @property
     def sides(self) -> tuple[Sequence[BySeed], Sequence[BySeed]]:
@@ -154,7 +163,7 @@ class Finding:
     def absent(self) -> tuple[list[str], list[str]]:
         """The networks of each side that have no value."""
         reading = self.reading
-        measured = (*reading.first, *reading.second, *reading.between)
+        measured = (*reading.first, *reading.second, *reading.between, *reading.unknown)
         there = {name for network in measured for name in names_of(network)}
         first, second = ([name for name in side if name not in there] for side in self.wanted)
         return first, second
@@ -217,17 +226,24 @@ def _members(side: Sequence[str], groups: Mapping[str, Sequence[str]]) -> list[s
     return [member for name in side for member in groups.get(name, (name,) if groups and name not in GROUPS else ())]
 
 
-def read(networks: Iterable[Network], claim: Claim, metric: str, trainings: Trainings) -> Reading:
-    """The networks that measured the metric, by the claim's sides."""
+def read(networks: Iterable[Network], claim: Claim, metric: str, half_of: Callable[[Network], Half]) -> Reading:
+    """The networks that measured the metric, by the claim's sides.
+
+    Args:
+        networks: All that may be on a side.
+        claim: Says which side a network is on.
+        metric: Networks without it are left out.
+        half_of: Of a claim that halves its networks: where one lies.
+    """
     measured = [network for network in networks if network.values(metric)]
     first = tuple(network for network in measured if on_side(network, claim.first))
     rest = [network for network in measured if not on_side(network, claim.first)]
     second = tuple(network for network in rest if on_side(network, claim.second))
     yours = tuple(n for n in rest if n.group == "yours" and not on_side(n, claim.second))
-    if (trait := claim.halves) is None:
+    if claim.halves is None:
         return Reading(metric, first, second, yours)
-    less, more = halves(first, lambda network: trainings.trait(network, trait))
-    return Reading(metric, less, more, yours, tuple(each for each in first if each not in (*less, *more)))
+    less, more, median, unknown = (tuple(each for each in first if half_of(each) == half) for half in get_args(Half))
+    return Reading(metric, less, more, yours, median, unknown)
 
 
 def _judge(
@@ -251,9 +267,16 @@ def _judge(
     # What runs only when it is named may share the runs of one side with another experiment.
     if not (all(there) if experiment.when_named else any(there)):
         return None
-    reading = read(networks, claim, claim.metric, trainings)
+    reading = read(networks, claim, claim.metric, _halving(networks, claim, trainings))
     unmeasured = tuple((n, _why(n, claim.metric)) for n in networks if not n.values(claim.metric))
     return Finding(number, name, experiment, claim, section, where, reading, siblings, unmeasured, wanted)
+
+
+def _halving(networks: Sequence[Network], claim: Claim, trainings: Trainings) -> Callable[[Network], Half]:
+    """By the trait that the claim names, of its networks that measured its metric."""
+    own = [each for each in networks if on_side(each, claim.first) and each.values(claim.metric)]
+    parts = halves(own, lambda network: trainings.trait(network, claim.halves or ""))
+    return lambda network: next((half for half, part in parts.items() if network in part), "unknown")
 
 
 def _why(network: Network, metric: str) -> str:

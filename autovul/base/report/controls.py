@@ -79,12 +79,10 @@ def controls(finding: Finding, trainings: Trainings, sections: Sequence[Section]
     if finding.claim.range is not None:
         return []
     declared = finding.claim.controls.items()
-    found = [
-        _own(finding, *each, trainings) for name, control in declared for each in _numbered(finding, name, control)
-    ]
+    found = [_own(finding, *each) for name, control in declared for each in _numbered(finding, name, control)]
     if finding.experiment.command not in ("train", "validate"):
         found.append(_equal_accuracy(finding, trainings))
-    found.append(_equal_size(finding, sections, trainings))
+    found.append(_equal_size(finding, sections))
     if note := weights_note((*finding.reading.first, *finding.reading.second)):
         found.append(_empty(finding, TRAINING, note))
     return found
@@ -106,11 +104,12 @@ def _numbered(finding: Finding, name: str, control: Control) -> list[tuple[str, 
     return each or [(name, control)]
 
 
-def _own(finding: Finding, name: str, control: Control, trainings: Trainings) -> Controlled:
+def _own(finding: Finding, name: str, control: Control) -> Controlled:
     claim, metric = finding.claim, control.metric or finding.claim.metric
     where = resolve({**claim.where, **control.where}, finding.siblings)
     options = {**finding.experiment.options, **where}
-    readings = [(read(matching(section, options), claim, metric, trainings), section) for section in finding.siblings]
+    half_of = finding.reading.half_of
+    readings = [(read(matching(section, options), claim, metric, half_of), section) for section in finding.siblings]
     reading, section = max(readings, key=lambda each: bool(each[0].first and each[0].second))
     apart = section.confounds(reading.first, reading.second)
     goal = -claim.goal if claim.goal is not None and control.reversed else claim.goal
@@ -161,8 +160,9 @@ def _equal_accuracy(finding: Finding, trainings: Trainings) -> Controlled:
     return _adjusted(finding, CLEAN_ACCURACY, known, "clean accuracy", lambda value: f"{value:.1f} %")
 
 
-def _equal_size(finding: Finding, sections: Sequence[Section], trainings: Trainings) -> Controlled:
-    reading = read(_all_sizes(finding, sections), finding.claim, finding.claim.metric, trainings)
+def _equal_size(finding: Finding, sections: Sequence[Section]) -> Controlled:
+    networks = _all_sizes(finding, sections)
+    reading = read(networks, finding.claim, finding.claim.metric, finding.reading.half_of)
     known = _with_covariate(reading, _log_parameters)
     if not all(known):
         note = "The records do not give the number of parameters of both sides' networks."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
+from typing import Literal, get_args
 
 from autovul.base.report.sections import Network, Run
 from autovul.base.report.sorting import network_name, size_marks, weights_suffix
@@ -14,6 +15,7 @@ ACCURACY, EARLY_LOSS = "valid_accuracy", "early_train_loss"
 OF_TRAINING = (ACCURACY, EARLY_LOSS)
 _Key = tuple[str, ...]
 _Values = dict[str, float]
+Half = Literal["less", "more", "median", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,15 @@ def fact(network: Network, name: str) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def halves(
-    networks: Sequence[Network], value: Callable[[Network], float | None]
-) -> tuple[tuple[Network, ...], tuple[Network, ...]]:
-    """The networks with less than the median of a value, and those with more; what is at the median is in neither."""
-    known = [(x, network) for network in networks if (x := value(network)) is not None]
-    middle = median([x for x, _ in known]) if known else 0.0
-    return tuple(n for x, n in known if x < middle), tuple(n for x, n in known if x > middle)
+def halves(networks: Sequence[Network], value: Callable[[Network], float | None]) -> dict[Half, list[Network]]:
+    """Networks by how a value of theirs lies to the median of all; those at the median are in neither half."""
+    values = [value(network) for network in networks]
+    known = [x for x in values if x is not None]
+    middle = median(known) if known else 0.0
+    found: dict[Half, list[Network]] = {half: [] for half in get_args(Half)}
+    for network, x in zip(networks, values, strict=True):
+        found["unknown" if x is None else "less" if x < middle else "more" if x > middle else "median"].append(network)
+    return found
 
 
 def _key(result: Result) -> _Key:

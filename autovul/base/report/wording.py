@@ -86,6 +86,8 @@ def nothing_to_compare(section: Section) -> str:
     if not measured:
         return "No run here has a value of the main metric: there is nothing to compare."
     groups = listed(catalogue.group_title(group) for group in measured)
+    if len(measured) > 1:
+        return f"Groups that are not compared with each other were measured: {groups}."
     return f"Only networks of one group ({groups}) were measured: there are no groups to compare."
 
 

@@ -47,7 +47,7 @@ class Planner:
         """
         self._check_options(wish)
         require_known(wish.scale, self.experiments, self.catalogue, wish.networks or ())
-        asked = wish.experiments or tuple(name for name, each in self.experiments.items() if not each.when_named)
+        asked = wish.experiments or tuple(name for name in self.experiments if name not in self._when_named())
         scaled = {name: wish.scale.apply(self.experiments[name]) for name in self._with_what_comes_first(asked)}
         members = self._members(scaled, asked, wish)
         self._check_what_comes_first(scaled, members)
@@ -65,10 +65,14 @@ class Planner:
                             named = (*known.experiments, name) if known else (name,)
                             runs[run.key] = replace(known or run, experiments=named)
         if not runs:
-            raise UsageError("nothing to run: none of these networks takes part in these experiments")
+            hint = "" if wish.experiments else f"; only when named run {', '.join(self._when_named())}"
+            raise UsageError(f"nothing to run: none of these networks takes part in these experiments{hint}")
         self._check_use(wish, scaled, order)
         _check_weights(runs.values())
         return [*runs.values()]
+
+    def _when_named(self) -> list[str]:
+        return [name for name, each in self.experiments.items() if each.when_named]
 
     def _runs(
         self,

@@ -85,6 +85,11 @@ def gains_by_channels_last(model: nn.Module, device: torch.device, bf16: bool = 
     but not if it has group norm, whose kernel is made for the other layout; on CUDA devices also not if it has grouped
     convolutions, for the same reason. For CPUs the rule is measured on the paper's 20 networks (benchmarks/README.md),
     for CUDA devices it is not. On a CPU a network with a convolution that is `_miscomputed` so is left as it is.
+
+    Args:
+        model: The network.
+        device: Where it is.
+        bf16: Whether it is trained in bf16, and not in fp32.
     """
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
     if device.type == "cpu" and any(_miscomputed(convolution, bf16) for convolution in convolutions):

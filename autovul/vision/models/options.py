@@ -14,11 +14,12 @@ class ModelOptions(Options):
 
     model: str = option(
         "resnet18_comp",
-        "Network: a name that `models.list()` gives, or your own as package.module:build.",
+        "Network: a name that `models.list()` gives, sampled_1, sampled_2, … (cells drawn at random), or your own as "
+        "package.module:build.",
         flags=("-m",),
     )
     model_arch: str | None = option(
-        None, "Genotype by name, with --model darts only (there: darts), such as drnas or diy_deep."
+        None, "Genotype by name, with --model darts only (there: darts), such as drnas, diy_deep or sampled_1."
     )
     genotype: str | None = option(
         None, "YAML or JSON file of a genotype, with --model darts only; the model is named after the file."

@@ -6,10 +6,13 @@ import csv
 import io
 import itertools
 from statistics import fmean, median
+from typing import get_args
 
 import pytest
 
-from autovul.base.report import build, claim_figure, claim_words
+from autovul.base.experiments import load_experiments
+from autovul.base.experiments.definition import Trait
+from autovul.base.report import build, catalogue, claim_figure, claim_words
 from autovul.base.report.traits import Trainings, halves
 from autovul.base.result import Metric
 from tests.base.report.records import SAMPLED, campaign, make
@@ -64,21 +67,26 @@ def test_what_one_record_lacks_another_of_the_same_training_tells():
 
 
 @pytest.mark.parametrize(
-    ("values", "less", "more"),
+    ("values", "less", "more", "middle", "unknown"),
     [
-        ((3, 1, 2, 4), {1, 2}, {0, 3}),
-        ((3, 1, 2), {1}, {0}),
-        ((1, 2, 2, 2, 3), {0}, {4}),
-        ((1, None, 2), {0}, {2}),
-        ((5, 5, 5), set(), set()),
-        ((None,), set(), set()),
-        ((), set(), set()),
+        ((3, 1, 2, 4), {1, 2}, {0, 3}, set(), set()),
+        ((3, 1, 2), {1}, {0}, {2}, set()),
+        ((1, 2, 2, 2, 3), {0}, {4}, {1, 2, 3}, set()),
+        ((1, None, 2), {0}, {2}, set(), {1}),
+        ((5, 5, 5), set(), set(), {0, 1, 2}, set()),
+        ((None,), set(), set(), set(), {0}),
+        ((), set(), set(), set(), set()),
     ],
 )
-def test_halves_are_what_lies_below_and_above_the_median(values, less, more):
+def test_halves_are_what_lies_below_and_above_the_median(values, less, more, middle, unknown):
     networks = [build([make(f"n{place}")]).sections[0].networks[0] for place in range(len(values))]
     found = halves(networks, lambda network: values[int(network.name[1:])])
-    assert tuple({int(each.name[1:]) for each in half} for half in found) == (less, more)
+    places = {half: {int(each.name[1:]) for each in part} for half, part in found.items()}
+    assert places == {"less": less, "more": more, "median": middle, "unknown": unknown}
+
+
+def test_the_traits_of_definitions_are_those_that_have_words():
+    assert {*get_args(Trait)} == {*catalogue.TRAITS}
 
 
 @pytest.fixture(scope="module")
@@ -141,10 +149,13 @@ def test_the_network_in_the_middle_and_one_without_a_training_are_in_neither_hal
     found = finding(build(results), "fast_are_weaker")
     early = values_of(results, "train", "early_train_loss")
     (middle,) = [name for name, loss in early.items() if loss == median(early.values())]
-    assert {each.name for each in found.reading.between} == {lost, middle}
+    assert [each.name for each in found.reading.between] == [middle]
+    assert [each.name for each in found.reading.unknown] == [lost]
     notice = claim_words.notices(found)
-    assert "In neither half, since their early training loss is the median or not known: " in notice
-    assert lost in notice and middle in notice and "Without a value" not in notice
+    why = f"{middle} (at the median of early training loss); {lost} (early training loss not known)"
+    assert f"In neither half: {why}." in notice and "Without a value" not in notice
+    blocks = {block.title: len(block.dots) for block in claim_figure.networks(found).blocks}
+    assert blocks == {"Sampled (faster early on)": 3, "Sampled (slower early on)": 3, "In neither half": 2}
 
 
 def test_without_trainings_there_are_no_halves_and_the_claim_says_why():
@@ -153,9 +164,8 @@ def test_without_trainings_there_are_no_halves_and_the_claim_says_why():
     found = finding(report, "fast_are_weaker")
     assert found.verdict is None
     (sentence,) = claim_words.sentences(found)
-    assert sentence.startswith(
-        "No halves: too few networks (sampled) have Success rate (success_rate) and a known early"
-    )
+    assert sentence.startswith("No two halves of the networks (sampled) that have Success rate (success_rate). Run ")
+    assert "(early training loss not known)" in claim_words.notices(found)
     assert "autovul reproduce sampled_attack" in sentence
     for form in (report.html(), report.text(), report.markdown(), report.claims_csv()):
         assert "fast_are_weaker" in form
@@ -178,3 +188,32 @@ def test_every_claims_metric_is_drawn_against_early_training_loss(report):
     assert points == {name: (pytest.approx(early[name]), pytest.approx(success[name])) for name in SAMPLED}
     trained = report.relations[finding(report, "searched_train_faster").number]
     assert "early training loss" not in {each.fact for each in trained}, "a metric says nothing against itself"
+
+
+def test_networks_that_are_alike_in_the_trait_are_halved_by_no_more_runs():
+    own = load_experiments()["sampled_attack"]
+    claim = own.claims["fast_are_weaker"].model_copy(update={"halves": "skips"})
+    experiments = {"sampled_attack": own.model_copy(update={"claims": {"alike": claim}})}
+    results = [r.replace(facts={**r.facts, "skips": 4}) for r in campaign(2, OF_SAMPLED)]
+    (found,) = build(results, experiments=experiments).findings
+    (sentence,) = claim_words.sentences(found)
+    assert sentence == "No two halves of the networks (sampled) that have Success rate (success_rate)."
+    assert "(at the median of skip connections)." in claim_words.notices(found)
+
+
+def test_variants_of_other_size_are_in_the_half_of_their_network():
+    """Wide variants all train faster, and would be a half of their own."""
+    narrow = campaign(2, OF_SAMPLED)
+    wide = []
+    for r in (r for r in narrow if r.group == "sampled"):
+        faster = {
+            name: Metric(metric.value - (name == "early_train_loss"), metric.unit, metric.count)
+            for name, metric in r.metrics.items()
+        }
+        changed = {"options": {**r.options, "init_channels": 72}, "weights_sha256": r.weights_sha256[::-1]}
+        size = {**r.facts, "parameters": r.facts["parameters"] + 50_000}
+        wide.append(r.replace(**changed, facts=size, metrics=faster))
+    report = build([*narrow, *wide])
+    found, *_ = (each for each in report.findings if each.name == "fast_are_weaker")
+    (equal,) = [each for each in report.controls[found.number] if each.name == "equal size"]
+    assert equal.difference is not None and equal.difference.networks == (8, 8)
