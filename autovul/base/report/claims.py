@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -119,6 +120,11 @@ class Finding:
         return f"claim-{self.number}"
 
     @property
+    def has_both_sides(self) -> bool:
+        """Whether there is something to compare; a claim with a range needs one side only."""
+        return bool(self.reading.first) and bool(self.reading.second or self.claim.range)
+
+    @property
     def conditions(self) -> list[str]:
         """On what it was measured: data, setting, and the grid's values."""
         known = set(self.where)
@@ -197,7 +203,7 @@ def find(
 
     A section belongs to an experiment if its runs' command is the experiment's and every option of the experiment's
     ``options`` and of the claim's ``where`` equals theirs; ``largest`` and ``smallest`` are those among its sister
-    sections, which differ from it in the grid only.
+    sections, which differ from it in the grid only. Claims of which a side was not measured come last.
 
     Args:
         sections: All there are.
@@ -213,12 +219,11 @@ def find(
                 for section in siblings:
                     first = _members(claim.first, groups)
                     wanted = first, [name for name in _members(claim.second, groups) if name not in first]
-                    found = _judge(
-                        len(findings) + 1, name, experiment, claim, section, where, siblings, wanted, trainings
-                    )
+                    found = _judge(name, experiment, claim, section, where, siblings, wanted, trainings)
                     if found is not None:
                         findings.append(found)
-    return findings
+    findings.sort(key=lambda found: not found.has_both_sides)  # what cannot be judged stands last
+    return [dataclasses.replace(found, number=number) for number, found in enumerate(findings, start=1)]
 
 
 def _members(side: Sequence[str], groups: Mapping[str, Sequence[str]]) -> list[str]:
@@ -247,7 +252,6 @@ def read(networks: Iterable[Network], claim: Claim, metric: str, half_of: Callab
 
 
 def _judge(
-    number: int,
     name: str,
     experiment: Experiment,
     claim: Claim,
@@ -269,7 +273,7 @@ def _judge(
         return None
     reading = read(networks, claim, claim.metric, _halving(networks, claim, trainings))
     unmeasured = tuple((n, _why(n, claim.metric)) for n in networks if not n.values(claim.metric))
-    return Finding(number, name, experiment, claim, section, where, reading, siblings, unmeasured, wanted)
+    return Finding(0, name, experiment, claim, section, where, reading, siblings, unmeasured, wanted)
 
 
 def _halving(networks: Sequence[Network], claim: Claim, trainings: Trainings) -> Callable[[Network], Half]:

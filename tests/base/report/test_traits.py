@@ -178,6 +178,15 @@ def test_what_runs_only_when_named_says_nothing_of_other_experiments_runs():
     assert not [each.name for each in build(searched).findings if each.experiment.when_named]
 
 
+def test_claims_without_a_side_come_last(report):
+    """Searched cells alone are a side of the paper's claims too."""
+    names = [each.name for each in report.findings]
+    assert names[:4] == ["table1", "searched_train_faster", "fast_are_weaker", "searched_are_weaker"]
+    assert {*names[4:]} == {"fig2", "table4"}
+    assert [each.number for each in report.findings] == [*range(1, 7)]
+    assert [each.has_both_sides for each in report.findings] == [True] * 4 + [False] * 2
+
+
 def test_every_claims_metric_is_drawn_against_early_training_loss(report):
     results = campaign(3, OF_SAMPLED)
     early, success = (
