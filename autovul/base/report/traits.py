@@ -9,7 +9,8 @@ from typing import Literal, get_args
 
 from autovul.base.report.sections import Network, Run
 from autovul.base.report.sorting import network_name, size_marks, weights_suffix
-from autovul.base.result import Result
+from autovul.base.result import Metric, Result
+from autovul.base.training.early_loss import early_loss
 
 ACCURACY, EARLY_LOSS = "valid_accuracy", "early_train_loss"
 OF_TRAINING = (ACCURACY, EARLY_LOSS)
@@ -57,6 +58,18 @@ class Trainings:
     def trait(self, network: Network, name: str) -> float | None:
         """A trait of a network, one of `catalogue.TRAITS`; None where the records do not tell it."""
         return self.of_network(network, name) if name in OF_TRAINING else fact(network, name)
+
+
+def with_early_loss(result: Result) -> Result:
+    """A training's record with its early training loss, which older ones hold only epoch by epoch."""
+    epochs = result.options.get("epoch")
+    if result.experiment != "train" or EARLY_LOSS in result.metrics or not isinstance(epochs, int):
+        return result
+    rows = (row for row in result.series if isinstance(row.get("train_loss"), int | float))
+    found = early_loss({row["epoch"]: row["train_loss"] for row in rows if isinstance(row.get("epoch"), int)}, epochs)
+    if found is None:
+        return result
+    return result.replace(metrics={**result.metrics, EARLY_LOSS: Metric(found, "nats")})
 
 
 def fact(network: Network, name: str) -> float | None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from autovul.base.training.early_loss import early_loss
+
 COUNTED = ("steps", "forward", "backward")
 
 
@@ -104,17 +106,8 @@ class History:
         return self.records[-1].valid_accuracy if self.records else None
 
     def early_loss(self, epochs: int) -> float | None:
-        """Mean training loss over the first tenth of a run of so many epochs, at least one; none before its end.
-
-        The less, the faster the network learns early on.
-
-        Source: Ru et al., Speedy Performance Estimation for Neural Architecture Search (arXiv 2006.04492): the sum of
-        training losses over the first epochs, here as a mean.
-        """
-        early = max(1, epochs // 10)
-        losses = [record.train_loss for record in self.records if 1 <= record.epoch <= early]
-        known = [loss for loss in losses if loss is not None]
-        return sum(known) / early if len(known) == early else None
+        """`early_loss` of a run of so many epochs."""
+        return early_loss({r.epoch: r.train_loss for r in self.records if r.train_loss is not None}, epochs)
 
     def to_plain(self) -> dict[str, Any]:
         """The records and the best weights as plain values and tensors, for a training state."""

@@ -15,7 +15,7 @@ from autovul.base.experiments.definition import Trait
 from autovul.base.report import build, catalogue, claim_figure, claim_words
 from autovul.base.report.traits import Trainings, halves
 from autovul.base.result import Metric
-from tests.base.report.records import SAMPLED, campaign, make
+from tests.base.report.records import SAMPLED, campaign, make, training
 
 OF_SAMPLED = ["sampled", "sampled_attack"]
 
@@ -64,6 +64,19 @@ def test_what_one_record_lacks_another_of_the_same_training_tells():
     assert (known.trait(network, "early_train_loss"), known.of_network(network, "valid_accuracy")) == (1.5, 70.0)
     assert Trainings.of([validated]).trait(network, "early_train_loss") is None
     assert known.trait(network, "depth") == 61.0 and known.trait(network, "parameters") == 3_349_342
+
+
+def test_older_trainings_tell_their_early_loss_epoch_by_epoch():
+    def early(**changes):
+        return build([training("darts", "nas", 1228, 90.0, **changes)]).results[0].metrics.get("early_train_loss")
+
+    losses = [2.3 * 0.95**epoch for epoch in range(1, 61)]
+    assert early().value == pytest.approx(fmean(losses[:6])) and early().unit == "nats"
+    assert early(options={"epoch": 700}) is None, "what ended within the first tenth has none"
+    assert early(options={}) is None and early(series=()) is None and early(series=({"epoch": 1},)) is None
+    own = {"early_train_loss": Metric(1.0, "nats")}
+    assert early(metrics=own).value == 1.0
+    assert "early_train_loss" not in build([make()]).results[0].metrics
 
 
 @pytest.mark.parametrize(
