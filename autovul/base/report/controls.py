@@ -10,16 +10,25 @@ from typing import Any, Literal
 
 from autovul.base.experiments import Control
 from autovul.base.experiments.definition import LARGEST, SMALLEST
-from autovul.base.report import catalogue, formats
+from autovul.base.report import catalogue, formats, held_out
 from autovul.base.report.belonging import matching, resolve
 from autovul.base.report.claims import Finding, Reading, read
 from autovul.base.report.sections import Network, Section
 from autovul.base.report.side_names import side_names
-from autovul.base.report.traits import ACCURACY, Trainings, fact
-from autovul.base.statistics import Difference, Interval, Verdict, adjusted_difference, separable, verdict
+from autovul.base.report.traits import ACCURACY, OF_TRAINING, Trainings, fact
+from autovul.base.statistics import (
+    Difference,
+    Interval,
+    Verdict,
+    adjusted_difference,
+    mean_interval,
+    separable,
+    verdict,
+)
 from autovul.base.statistics.association import LEAST_FOR_A_LINE
 
 CLEAN_ACCURACY, SIZE, TRAINING = "equal clean accuracy", "equal size", "training repeated"
+HELD_OUT = "halved by the other seeds"
 Survival = Literal["yes", "no", "undecided", "not known"]
 
 
@@ -83,6 +92,8 @@ def controls(finding: Finding, trainings: Trainings, sections: Sequence[Section]
     if finding.experiment.command not in ("train", "validate"):
         found.append(_equal_accuracy(finding, trainings))
     found.append(_equal_size(finding, sections))
+    if finding.claim.halves in OF_TRAINING:
+        found.append(_held_out(finding, finding.claim.halves, trainings))
     if note := weights_note((*finding.reading.first, *finding.reading.second)):
         found.append(_empty(finding, TRAINING, note))
     return found
@@ -201,6 +212,20 @@ def _with_covariate(reading: Reading, value: Callable[[Network], float | None]) 
     sides = ([(network, value(network)) for network in side] for side in (reading.first, reading.second))
     first, second = ([(network, x) for network, x in side if x is not None] for side in sides)
     return first, second
+
+
+def _held_out(finding: Finding, trait: str, trainings: Trainings) -> Controlled:
+    """Each seed's difference with halves that the other seeds' trainings make, and Student's interval over seeds."""
+    reading, claim = finding.reading, finding.claim
+    interval = mean_interval(held_out.differences(reading, trait, trainings))
+    if interval is None:
+        return _empty(finding, HELD_OUT, "It takes two seeds of networks on both sides.")
+    difference = Difference(interval.estimate, interval, None, None, (len(reading.first), len(reading.second)))
+    note = "What a seed's chance gives trait and metric alike is not in it."
+    judged = not finding.confounds
+    return Controlled(
+        HELD_OUT, claim.metric, reading.unit, difference, claim.goal, claim.tolerance, note, judged=judged
+    )
 
 
 def _adjusted(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import random
 from statistics import fmean, median
 from typing import get_args
 
@@ -12,7 +13,7 @@ import pytest
 
 from autovul.base.experiments import load_experiments
 from autovul.base.experiments.definition import Trait
-from autovul.base.report import build, catalogue, claim_figure, claim_words
+from autovul.base.report import build, catalogue, claim_figure, claim_words, controls, held_out
 from autovul.base.report.traits import Trainings, halves
 from autovul.base.result import Metric
 from tests.base.report.records import SAMPLED, campaign, make, training
@@ -239,3 +240,52 @@ def test_variants_of_other_size_are_in_the_half_of_their_network():
     found, *_ = (each for each in report.findings if each.name == "fast_are_weaker")
     (equal,) = [each for each in report.controls[found.number] if each.name == "equal size"]
     assert equal.difference is not None and equal.difference.networks == (8, 8)
+
+
+def chance_alone(networks, seeds):
+    """Runs in which early loss and success share each seed's chance, and no network differs from another."""
+    source = random.Random(3)
+    options = campaign(1, ["sampled_attack"], ["sampled"])[0].options
+    for number in range(1, networks + 1):
+        for seed in range(seeds):
+            chance, name, sha = source.gauss(0, 0.1), f"sampled_{number}", f"{number:02d}{seed:02d}".ljust(64, "0")
+            kept = {"weights_sha256": sha, "options": {**options, "suffix": f"_s{seed}", "seed": seed}}
+            yield make(name, "sampled", seed, 50 - 100 * chance, **kept).replace(model=name)
+            trained = {"early_train_loss": Metric(1.5 + chance, "nats"), "valid_accuracy": Metric(90.0, "%")}
+            yield make(name, "sampled", seed, experiment="train", algorithm="", metrics=trained, **kept).replace(
+                model=name
+            )
+
+
+def test_what_a_seeds_chance_gives_both_is_not_in_halves_by_the_other_seeds():
+    report = build([*chance_alone(24, 5)])
+    found = finding(report, "fast_are_weaker")
+    assert found.verdict.direction == "holds", "by chance alone"
+    (control,) = [each for each in report.controls[found.number] if each.name == controls.HELD_OUT]
+    assert control.survives(found.verdict) == "undecided"
+    assert abs(control.difference.estimate) < found.reading.difference.estimate / 2
+    once = build([*chance_alone(24, 1)])
+    (control,) = [
+        each for each in once.controls[finding(once, "fast_are_weaker").number] if each.name == controls.HELD_OUT
+    ]
+    assert control.difference is None and "two seeds" in control.note
+
+
+def test_halves_by_the_other_seeds_are_those_worked_out_by_hand():
+    results = campaign(3, OF_SAMPLED)
+    by_run = {(r.experiment, r.model, r.seed): r.metrics for r in results if r.group == "sampled"}
+    expected = []
+    for seed in (1228, 1229, 1230):
+        early = {
+            name: fmean(by_run["train", name, s]["early_train_loss"].value for s in (1228, 1229, 1230) if s != seed)
+            for name in SAMPLED
+        }
+        ranked = sorted(SAMPLED, key=early.__getitem__)
+        low, high = (
+            fmean(by_run["adv_attack", name, seed]["success_rate"].value for name in half)
+            for half in (ranked[:4], ranked[4:])
+        )
+        expected.append(low - high)
+    report = build(results)
+    reading = finding(report, "fast_are_weaker").reading
+    assert held_out.differences(reading, "early_train_loss", report.trainings) == pytest.approx(expected)
