@@ -63,7 +63,7 @@ def test_what_an_earlier_report_left_is_named(folder, capsys):
     assert "of an earlier report" not in capsys.readouterr().out
     assert main(["--latex", "--figures", "png"]) == 0
     assert "of an earlier report" not in capsys.readouterr().out, "what was written anew is of this one"
-    (folder / "data/report/figures/2026_talk.png").write_bytes(b"mine")
+    (folder / "data/report/figures/2026_my_talk.png").write_bytes(b"mine")
     assert main(["--figures", "pdf"]) == 0
     left = ("claims.tex", "figures/01_fig2_difference.png", "figures/01_fig2_networks.png")
     told = capsys.readouterr().out.splitlines()[-1]

@@ -277,9 +277,11 @@ def _judge(
 
 
 def _halving(networks: Sequence[Network], claim: Claim, trainings: Trainings) -> Callable[[Network], Half]:
-    """By the trait that the claim names, of its networks that measured its metric."""
+    """By the trait that the claim names, if it names one, of its networks that measured its metric."""
+    if (trait := claim.halves) is None:
+        return lambda network: "unknown"
     own = [each for each in networks if on_side(each, claim.first) and each.values(claim.metric)]
-    parts = halves(own, lambda network: trainings.trait(network, claim.halves or ""))
+    parts = halves(own, lambda network: trainings.trait(network, trait))
     return lambda network: next((half for half, part in parts.items() if network in part), "unknown")
 
 

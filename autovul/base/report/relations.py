@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -113,7 +114,7 @@ def relations(findings: Sequence[Finding], trainings: Trainings) -> dict[int, li
             facts[GRADIENT_VARIANCE + ", log10"] = lambda network, known=known: known.get(_key(network))  # type: ignore[misc]
         for name in SHOWN:
             if name != finding.reading.metric:
-                facts[catalogue.TRAITS[name].title] = lambda network, name=name: trainings.trait(network, name)  # type: ignore[misc]
+                facts[catalogue.TRAITS[name].title] = functools.partial(trainings.trait, name=name)
         drawn = [relation(finding, title, value) for title, value in facts.items()]
         found[finding.number] = [each for each in drawn if each is not None]
     return found

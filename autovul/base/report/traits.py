@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from autovul.base.report.sections import Network, Run
 from autovul.base.report.sorting import network_name, size_marks, weights_suffix
-from autovul.base.result import Metric, Result
+from autovul.base.result import LARGEST, Metric, Result
 from autovul.base.training.early_loss import early_loss
 
 ACCURACY, EARLY_LOSS = "valid_accuracy", "early_train_loss"
@@ -67,7 +67,7 @@ def with_early_loss(result: Result) -> Result:
         return result
     rows = (row for row in result.series if isinstance(row.get("train_loss"), int | float))
     found = early_loss({row["epoch"]: row["train_loss"] for row in rows if isinstance(row.get("epoch"), int)}, epochs)
-    if found is None:
+    if found is None or not abs(found) <= LARGEST:  # a record may hold what no metric can
         return result
     return result.replace(metrics={**result.metrics, EARLY_LOSS: Metric(found, "nats")})
 

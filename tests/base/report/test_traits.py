@@ -13,7 +13,7 @@ import pytest
 
 from autovul.base.experiments import load_experiments
 from autovul.base.experiments.definition import Trait
-from autovul.base.report import build, catalogue, claim_figure, claim_words, controls, held_out
+from autovul.base.report import build, catalogue, claim_figure, claim_words, controls, held_out, wording
 from autovul.base.report.traits import Trainings, halves
 from autovul.base.result import Metric
 from tests.base.report.records import SAMPLED, campaign, make, training
@@ -75,6 +75,7 @@ def test_older_trainings_tell_their_early_loss_epoch_by_epoch():
     assert early().value == pytest.approx(fmean(losses[:6])) and early().unit == "nats"
     assert early(options={"epoch": 700}) is None, "what ended within the first tenth has none"
     assert early(options={}) is None and early(series=()) is None and early(series=({"epoch": 1},)) is None
+    assert early(series=({"epoch": 1, "train_loss": 1e200},), epochs=5) is None, "a record may hold anything"
     own = {"early_train_loss": Metric(1.0, "nats")}
     assert early(metrics=own).value == 1.0
     assert "early_train_loss" not in build([make()]).results[0].metrics
@@ -160,7 +161,7 @@ def test_the_halves_controls_are_read_on_halves_too(report):
 def test_the_network_in_the_middle_and_one_without_a_training_are_in_neither_half():
     lost = SAMPLED[0]
     results = [r for r in campaign(2, OF_SAMPLED) if (r.experiment, r.model) != ("train", lost)]
-    found = finding(build(results), "fast_are_weaker")
+    found = finding(build(results, groups={"sampled": SAMPLED}), "fast_are_weaker")
     early = values_of(results, "train", "early_train_loss")
     (middle,) = [name for name, loss in early.items() if loss == median(early.values())]
     assert [each.name for each in found.reading.between] == [middle]
@@ -199,6 +200,21 @@ def test_claims_without_a_side_come_last(report):
     assert {*names[4:]} == {"fig2", "table4"}
     assert [each.number for each in report.findings] == [*range(1, 7)]
     assert [each.has_both_sides for each in report.findings] == [True] * 4 + [False] * 2
+
+
+@pytest.mark.parametrize(("group", "pair"), [("nas", ("nas", "sampled")), ("yours", ("yours", "sampled"))])
+def test_searched_and_own_networks_are_compared_with_sampled_ones(group, pair):
+    (section,) = build([make("sampled_1", "sampled", value=30.0), make("a", group, value=50.0)]).sections
+    found = [each for each in section.comparisons if each.metric == "success_rate"]
+    assert [((each.first, each.second), each.difference.estimate) for each in found] == [(pair, 20.0)]
+
+
+def test_groups_that_nobody_compares_are_not_called_one_group():
+    (section,) = build([make("sampled_1", "sampled"), make("a", "mitigated")]).sections
+    said = wording.nothing_to_compare(section)
+    assert said == "Groups that are not compared with each other were measured: Mitigated and Sampled."
+    (section,) = build([make("sampled_1", "sampled")]).sections
+    assert "Only networks of one group (Sampled)" in wording.nothing_to_compare(section)
 
 
 def test_every_claims_metric_is_drawn_against_early_training_loss(report):
