@@ -8,6 +8,7 @@ equally large, which those of the last batch are not.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -117,6 +118,9 @@ def joined(device: str) -> Iterator[Team]:
         if max(local + 1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))) > there:  # all of a machine refuse, or none
             raise UsageError(f"{there} GPUs for more processes: start at most as many, or give --device cpu")
         torch.cuda.set_device(local)
+    # This module, which optimisers import by way of torch._dynamo, keeps the group that there is at its import as a
+    # default argument for ever. The group's threads then outlive its end, and can abort the interpreter's own.
+    importlib.import_module("torch.distributed.nn")
     distributed.init_process_group("nccl" if on_gpu else "gloo")
     try:
         yield current()

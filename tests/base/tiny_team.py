@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,13 @@ def main() -> None:
 
 
 def fail_alone() -> None:
-    """The second process has an error of its own; each prints what it ends with."""
+    """The second process has an error of its own; each prints what it ends with.
+
+    Nothing may hold the group afterwards: its threads would outlive it, and abort some of the processes at their end.
+    """
     try:
         with distributed.joined("cpu") as team:
+            group = weakref.ref(torch.distributed.group.WORLD)
 
             def fail(epoch: int, batch: int) -> None:
                 if team.rank == 1:
@@ -75,6 +80,7 @@ def fail_alone() -> None:
             quiet_trainer().fit(tiny_net(), Points(count=12, visit=fail))
     except UserError as error:
         print(error, flush=True)
+    assert group() is None, "something keeps the group of processes"
 
 
 if __name__ == "__main__":
