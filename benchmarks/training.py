@@ -32,6 +32,7 @@ CUTOUT, CLIP, LR = 16, 5.0, 0.025
 TITLES = {
     "floor": "floor: forward and backward, fp32",
     "fp32": "autovul, fp32",
+    "bf16": "autovul, --precision bf16",
     "auto": "autovul, --precision auto",
     "plain": "plain loop with a DataLoader, fp32",
     "compiled": "autovul, --compile, fp32",
@@ -110,6 +111,7 @@ def compare(record: Record, name: str, arguments: argparse.Namespace, device: to
     sides: dict[str, Callable[[], object]] = {
         "floor": lambda: floor(nets["floor"], resident),
         "fp32": lambda: ours(nets["fp32"], batches, device),
+        "bf16": lambda: ours(nets["bf16"], batches, device, precision="bf16"),
         "auto": lambda: ours(nets["auto"], batches, device, precision="auto"),
         "plain": lambda: plain(nets["plain"], loader, device),
         "compiled": lambda: ours(nets["compiled"], batches, device, compile=True),

@@ -115,7 +115,7 @@ def convolutional(*extra: nn.Module, groups: int = 1, kind: type[nn.Sequential] 
 
 
 @pytest.mark.parametrize("native", [False, True])
-def test_auto_lays_convolutions_out_and_puts_them_back(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+def test_convolutions_are_laid_out_and_put_back(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
     monkeypatch.setattr(precision_module, "_native_bf16", lambda device: native)
     layouts = []
 
@@ -123,7 +123,7 @@ def test_auto_lays_convolutions_out_and_puts_them_back(monkeypatch: pytest.Monke
         layouts.append(model[1].weight.is_contiguous(memory_format=torch.channels_last))  # type: ignore[index]
         return cross_entropy_step(model, x, y)
 
-    for precision, expected in (("auto", True), ("bf16", False), ("fp32", False)):
+    for precision, expected in (("auto", True), ("bf16", True), ("fp32", True), ("fp16", False)):
         model = convolutional()
         quiet_trainer(with_changes(precision=precision, epoch=1), step=spy).fit(model, Points())
         assert set(layouts) == {expected}, precision
@@ -148,7 +148,35 @@ def test_a_run_with_a_layout_of_its_own_resumes_to_the_same_bits(tmp_path: Path)
 )
 def test_the_rule_of_the_layout(model: nn.Module, on_cpu: bool, on_cuda: bool) -> None:
     assert precision_module.gains_by_channels_last(model, CPU) == on_cpu
-    assert precision_module.gains_by_channels_last(model, torch.device("cuda")) == on_cuda
+    for mixed in ("bf16", "fp16"):
+        assert precision_module.gains_by_channels_last(model, torch.device("cuda"), mixed) == on_cuda
+    assert not precision_module.gains_by_channels_last(model, torch.device("cuda"), "fp32")
+    assert not any(
+        precision_module.gains_by_channels_last(model, torch.device("mps"), name) for name in ("fp32", "fp16")
+    )
+
+
+@pytest.mark.parametrize(
+    "model, expected",
+    [
+        (convolutional(), "bf16"),
+        (convolutional(groups=2), "fp32"),
+        (convolutional(nn.Conv2d(4, 8, 3, padding=1, groups=4)), "fp32"),
+        (convolutional(nn.Conv2d(4, 8, 3, padding=1, groups=2)), "bf16"),
+        (convolutional(nn.Conv2d(4, 4, 3, padding=1, groups=2), groups=2), "bf16"),
+        (convolutional(nn.Conv2d(4, 1, 1), nn.Conv2d(1, 4, 1)), "bf16"),
+        (tiny_net(), "bf16"),
+    ],
+)
+def test_auto_computes_depthwise_convolutions_in_fp32_on_cpus(
+    monkeypatch: pytest.MonkeyPatch, model: nn.Module, expected: str
+) -> None:
+    monkeypatch.setattr(precision_module, "_native_bf16", lambda device: True)
+    assert resolve_precision("auto", CPU, model).effective == expected
+    assert resolve_precision("auto", torch.device("cuda"), model).effective == "bf16"
+    assert resolve_precision("bf16", CPU, model).effective == "bf16"
+    monkeypatch.setattr(precision_module, "_native_bf16", lambda device: False)
+    assert resolve_precision("auto", CPU, model).effective == "fp32"
 
 
 @pytest.mark.parametrize(
@@ -163,21 +191,11 @@ def test_the_rule_of_the_layout(model: nn.Module, on_cpu: bool, on_cuda: bool) -
         (nn.Conv2d(4, 4, 3, stride=2), True, True),
     ],
 )
-def test_what_a_cpu_miscomputes_channels_last_is_left_as_it_is(
-    monkeypatch: pytest.MonkeyPatch, extra: nn.Module, in_fp32: bool, in_bf16: bool
-) -> None:
-    for native, expected in ((False, in_fp32), (True, in_bf16)):
-        monkeypatch.setattr(precision_module, "_native_bf16", lambda device, native=native: native)
-        assert precision_module.resolve_precision("auto", CPU, convolutional(extra)).channels_last == expected
-    assert precision_module.gains_by_channels_last(convolutional(extra), torch.device("cuda"), True) == (
-        getattr(extra, "groups", 1) == 1
-    )
-
-
-def test_auto_leaves_the_layout_of_fp32_alone_off_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision_module, "_native_bf16", lambda device: False)
-    assert precision_module.resolve_precision("auto", CPU, convolutional()).channels_last
-    assert not precision_module.resolve_precision("auto", torch.device("cuda"), convolutional()).channels_last
+def test_what_a_cpu_miscomputes_channels_last_is_left_as_it_is(extra: nn.Module, in_fp32: bool, in_bf16: bool) -> None:
+    for precision, expected in (("fp32", in_fp32), ("bf16", in_bf16)):
+        assert resolve_precision(precision, CPU, convolutional(extra)).channels_last == expected
+    on_cuda = precision_module.gains_by_channels_last(convolutional(extra), torch.device("cuda"), "bf16")
+    assert on_cuda == (getattr(extra, "groups", 1) == 1)
 
 
 # ---- what is left as it was, and what is explained

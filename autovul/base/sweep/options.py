@@ -17,7 +17,9 @@ class SweepOptions(Options):
         positional=True,
     )
     scale: str = option(
-        "paper", "paper, fast, lease, smoke, or a file: on which data, with which networks, how long.", min_length=1
+        "paper",
+        "paper, fast, lease, small, smoke, or a file: on which data, with which networks, how long.",
+        min_length=1,
     )
     seeds: int | None = option(None, "Repetitions, with seeds from 1228 on; none: as many as the scale says.", ge=1)
     models: tuple[str, ...] = option(

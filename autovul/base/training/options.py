@@ -44,8 +44,7 @@ class TrainingOptions(Options):
     )
     precision: Literal["fp32", "auto", "bf16", "fp16"] = option(
         "fp32",
-        "Arithmetic of forward and backward passes; auto takes bf16 where the device has it, else fp32, and chooses "
-        "the memory layout.",
+        "Arithmetic of forward and backward passes; auto: bf16 where the device has it and is faster so, else fp32.",
     )
     amp: bool = option(False, "The same as precision auto.")
     compile: bool = option(

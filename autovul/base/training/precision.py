@@ -13,6 +13,8 @@ from torch import nn
 from autovul.base.errors import UserError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# By device, the arithmetic in which convolutions may be stored channels last.
+LAID_OUT = {"cpu": ("fp32", "bf16"), "cuda": ("bf16", "fp16")}
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,15 @@ class Precision:
 
 
 def resolve_precision(wanted: str, device: torch.device, model: nn.Module | None = None) -> Precision:
-    """Turn a wish into the precision in effect.
+    """Turn a wish into the precision in effect, and choose how convolutions are stored, see `gains_by_channels_last`.
 
     ``auto`` is bf16 on CUDA devices that compute it natively (compute capability 8.0 and later) and on CPUs with
-    AVX512-BF16 or AMX instructions, and fp32 elsewhere. With bf16, and on a CPU, it also chooses how convolutions are
-    stored, see `gains_by_channels_last`.
+    AVX512-BF16 or AMX instructions, there only for networks that are not `_depthwise`; elsewhere it is fp32.
 
     Args:
         wanted: ``fp32``, ``auto``, ``bf16`` or ``fp16``.
         device: Where the model is.
-        model: Whose layout is chosen; none: the layout stays.
+        model: Whose precision and layout are chosen; none: the layout stays, and ``auto`` looks at the device alone.
 
     Raises:
         ValueError: ``wanted`` is none of the four.
@@ -69,17 +70,16 @@ def resolve_precision(wanted: str, device: torch.device, model: nn.Module | None
     """
     if wanted not in {*DTYPES, "auto"}:
         raise ValueError(f"precision must be fp32, auto, bf16 or fp16, got {wanted!r}")
-    if wanted == "auto":
-        bf16 = _native_bf16(device)
-        laid_out = model is not None and (bf16 or device.type == "cpu") and gains_by_channels_last(model, device, bf16)
-        return Precision("bf16" if bf16 else "fp32", device.type, laid_out)
     if wanted == "bf16" and device.type == "cuda" and not _native_bf16(device):
         raise UserError(f"{torch.cuda.get_device_name(device)} has no bf16; use precision fp16 or fp32")
-    return Precision(wanted, device.type)
+    if wanted == "auto":
+        loses = device.type == "cpu" and model is not None and _depthwise(model)
+        wanted = "bf16" if _native_bf16(device) and not loses else "fp32"
+    return Precision(wanted, device.type, model is not None and gains_by_channels_last(model, device, wanted))
 
 
-def gains_by_channels_last(model: nn.Module, device: torch.device, bf16: bool = False) -> bool:
-    """Whether a network is faster with its convolutions stored channels last: in bf16, and on a CPU in fp32 too.
+def gains_by_channels_last(model: nn.Module, device: torch.device, precision: str = "fp32") -> bool:
+    """Whether a network is faster with its convolutions stored channels last, in the arithmetic of `LAID_OUT`.
 
     Only one whose method ``takes_channels_last`` says that it computes the same then. It is if it has 2-D convolutions,
     but not if it has group norm, whose kernel is made for the other layout; on CUDA devices also not if it has grouped
@@ -89,16 +89,33 @@ def gains_by_channels_last(model: nn.Module, device: torch.device, bf16: bool = 
     Args:
         model: The network.
         device: Where it is.
-        bf16: Whether it is trained in bf16, and not in fp32.
+        precision: The arithmetic in effect: ``fp32``, ``bf16`` or ``fp16``.
     """
-    convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
-    if device.type == "cpu" and any(_miscomputed(convolution, bf16) for convolution in convolutions):
+    convolutions, on_cpu = _convolutions(model), device.type == "cpu"
+    if not convolutions or precision not in LAID_OUT.get(device.type, ()):
         return False
-    grouped = any(convolution.groups > 1 for convolution in convolutions)
-    normed = any(isinstance(module, nn.GroupNorm) for module in model.modules())
-    faster = bool(convolutions) and not normed and not (grouped and device.type == "cuda")
+    if on_cpu and any(_miscomputed(convolution, precision == "bf16") for convolution in convolutions):
+        return False
+    if any(isinstance(module, nn.GroupNorm) for module in model.modules()):
+        return False
+    if not on_cpu and any(convolution.groups > 1 for convolution in convolutions):
+        return False
     takes = getattr(model, "takes_channels_last", None)
-    return faster and takes is not None and takes()
+    return takes is not None and takes()
+
+
+def _convolutions(model: nn.Module) -> list[nn.Conv2d]:
+    return [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+
+
+def _depthwise(model: nn.Module) -> bool:
+    """Whether a network is of depthwise convolutions, as searched cells are: a CPU computes it faster in fp32.
+
+    In bf16 full-size cell networks are about as fast or slower, and narrow ones up to twice as slow, as measured
+    (benchmarks/README.md). Networks with other grouped convolutions as well (ResNeXt) are faster in bf16.
+    """
+    grouped = [convolution for convolution in _convolutions(model) if convolution.groups > 1]
+    return bool(grouped) and all(convolution.groups == convolution.in_channels for convolution in grouped)
 
 
 def _miscomputed(convolution: nn.Conv2d, bf16: bool) -> bool:

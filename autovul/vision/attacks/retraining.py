@@ -82,7 +82,7 @@ class Retraining:
 
     def precision(self, model: nn.Module) -> str:
         """The arithmetic in which a model is trained where it lies."""
-        return resolve_precision(self.options.wanted_precision, device_of(model)).effective
+        return resolve_precision(self.options.wanted_precision, device_of(model), model).effective
 
     def fit(
         self,
