@@ -14,7 +14,7 @@ from autovul.base.experiments import Scale, load_experiments, load_scale
 from autovul.base.registry import UnknownName
 from autovul.base.sweep.plan import Wish
 from autovul.base.sweep.planner import Planner
-from autovul.vision import commands
+from autovul.vision import commands, models
 from autovul.vision.models.options import ModelOptions
 from autovul.vision.planning import Planning
 from autovul.vision.utils.model_archs.darts.genotype_file import write_genotype
@@ -460,3 +460,22 @@ def test_sampled_cells_and_ones_own_take_part_as_they_are_named(workspace):
     everyone = plan("sampled_attack", scale="smoke", seeds=1)
     assert {run.subject.model for run in everyone} & SEARCHED == {"darts", "pc_darts", "snas_mild"}
     assert len({run.subject.model for run in everyone}) == 27
+
+
+def test_the_small_scale_compares_networks_of_equal_size():
+    counts = {}
+    for run in plan("table1", "table4", "sampled", scale="small", seeds=1):
+        asked = commands.read("train", run.argv[1:]).model
+        given = {name: getattr(asked, name) for name in ("layers", "init_channels", "width", "dropout")}
+        model = models.create(run.subject.model, **{name: value for name, value in given.items() if value is not None})
+        size = sum(parameter.numel() for parameter in model.parameters())
+        counts.setdefault(run.subject.group, {})[run.subject.model] = size
+    assert {group: len(sizes) for group, sizes in counts.items()} == {
+        "manual": 5,
+        "nas": 10,
+        "mitigated": 3,
+        "sampled": 24,
+    }
+    for group, sizes in counts.items():
+        within = 0.35 if group == "sampled" else 0.17
+        assert all(abs(size / 60_000 - 1) < within for size in sizes.values()), sizes
