@@ -29,6 +29,7 @@ from autovul.base.statistics.association import LEAST_FOR_A_LINE
 
 CLEAN_ACCURACY, SIZE, TRAINING = "equal clean accuracy", "equal size", "training repeated"
 HELD_OUT = "halved by the other seeds"
+ALIKE = 1.3  # sizes within this ratio are no explanation, and too like each other to draw a line through
 Survival = Literal["yes", "no", "undecided", "not known"]
 
 
@@ -178,8 +179,20 @@ def _equal_size(finding: Finding, sections: Sequence[Section]) -> Controlled:
     if not all(known):
         note = "The records do not give the number of parameters of both sides' networks."
         return _empty(finding, SIZE, _without_a_side(finding) or note)
+    sizes = [size for side in known for _, size in side]
+    if max(sizes) - min(sizes) <= math.log10(ALIKE) and len(sizes) == len((*reading.first, *reading.second)):
+        span = " to ".join(_parameters(size) for size in (min(sizes), max(sizes)))
+        note = f"All have {span} parameters, as good as equally many: the difference is as it stands."
+        judged, claim = not finding.confounds, finding.claim
+        return Controlled(
+            SIZE, claim.metric, reading.unit, reading.difference, claim.goal, claim.tolerance, note, judged=judged
+        )
     advice = " Variants of other sizes (--width, --init_channels) would tell the two apart."
-    return _adjusted(finding, SIZE, known, "number of parameters", lambda v: formats.large_number(round(10**v)), advice)
+    return _adjusted(finding, SIZE, known, "number of parameters", _parameters, advice)
+
+
+def _parameters(log_size: float) -> str:
+    return formats.large_number(round(10**log_size))
 
 
 def _log_parameters(network: Network) -> float | None:

@@ -143,6 +143,22 @@ def test_published_sizes_are_inseparable_and_variants_separate_them():
     assert any(each.difference is not None for each in found)
 
 
+@pytest.mark.parametrize("largest, alike", [(12_900, True), (13_100, False)])
+def test_where_all_sizes_are_as_good_as_equal_the_difference_is_as_it_stands(largest, alike):
+    networks = {"darts": 10_000, "random": largest}
+    results = [
+        r.replace(facts={**r.facts, "parameters": networks.get(r.model.partition("_s1")[0], 11_000)})
+        for r in campaign(2, ["fig2"])
+    ]
+    finding, found = control(build(results), "fig2", controls.SIZE)
+    assert ("All have 10 k to 12.9 k parameters" in found.note) == alike
+    assert (found.difference == finding.reading.difference) == alike
+    if alike:
+        assert found.survives(finding.verdict) == ("yes" if finding.verdict.direction == "holds" else "not known")
+    unknown = [r.replace(facts={}) if r.model.startswith("sgas") else r for r in results]
+    assert "as good as" not in control(build(unknown), "fig2", controls.SIZE)[1].note
+
+
 def test_a_claims_own_controls_read_other_metrics_and_grid_values():
     report = build(campaign(2, ["fig10"]))
     finding, found = control(report, "fig10", "as published, mirrored and 50 and 50 images")
