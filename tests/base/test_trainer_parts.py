@@ -24,7 +24,7 @@ from autovul.base.progress import Progress, clock
 from autovul.base.trainer import TrainingOptions, cross_entropy_step
 from autovul.base.training import precision as precision_module
 from autovul.base.training.log import TrainingLog
-from autovul.base.training.precision import resolve_precision
+from autovul.base.training.precision import effective_precision, resolve_precision
 from autovul.base.training.random_state import random_state
 from autovul.base.training.run import TrainingRun
 from autovul.base.training.running_mean import RunningMean
@@ -44,7 +44,7 @@ def with_changes(**changes: Any) -> TrainingOptions:
 @pytest.mark.parametrize("native", [True, False])
 def test_auto_is_bf16_where_the_device_has_it(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision_module, "_native_bf16", lambda device: native)
-    assert resolve_precision("auto", CPU).effective == ("bf16" if native else "fp32")
+    assert effective_precision("auto", CPU) == ("bf16" if native else "fp32")
     history = quiet_trainer(with_changes(amp=True)).fit(tiny_net(), Points())
     assert history.precision == ("bf16" if native else "fp32")
 
@@ -53,11 +53,11 @@ def test_bf16_where_it_is_only_emulated_and_unknown_precisions(monkeypatch: pyte
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Quadro RTX 6000")
     with pytest.raises(UserError, match="RTX 6000 has no bf16"):
-        resolve_precision("bf16", torch.device("cuda"))
-    assert resolve_precision("auto", torch.device("cuda")).effective == "fp32"
-    assert resolve_precision("fp16", torch.device("cuda")).effective == "fp16"
+        effective_precision("bf16", torch.device("cuda"))
+    assert effective_precision("auto", torch.device("cuda")) == "fp32"
+    assert effective_precision("fp16", torch.device("cuda")) == "fp16"
     with pytest.raises(ValueError, match="fp32, auto, bf16 or fp16, got 'fp8'"):
-        resolve_precision("fp8", CPU)
+        effective_precision("fp8", CPU)
 
 
 @pytest.mark.parametrize("name, scaled", [("fp32", False), ("bf16", False), ("fp16", True)])
@@ -72,7 +72,7 @@ def test_the_precision_asked_for_is_in_effect(name: str, scaled: bool) -> None:
     history = quiet_trainer(with_changes(precision=name), step=spy).fit(tiny_net(), Points(), Points(seed=5))
     assert set(kinds) == {precision_module.DTYPES[name]}
     assert history.precision == name
-    assert resolve_precision(name, CPU).scaler().is_enabled() == scaled
+    assert resolve_precision(name, CPU, tiny_net()).scaler().is_enabled() == scaled
     assert history.last_accuracy is not None and history.last_accuracy > 0.5
 
 
@@ -105,7 +105,10 @@ def test_fp16_resumes_with_its_scaler(tmp_path: Path) -> None:
 
 
 class Willing(nn.Sequential):
+    asked = 0
+
     def takes_channels_last(self) -> bool:
+        self.asked += 1
         return True
 
 
@@ -125,8 +128,9 @@ def test_convolutions_are_laid_out_and_put_back(monkeypatch: pytest.MonkeyPatch,
 
     for precision, expected in (("auto", True), ("bf16", True), ("fp32", True), ("fp16", False)):
         model = convolutional()
-        quiet_trainer(with_changes(precision=precision, epoch=1), step=spy).fit(model, Points())
+        quiet_trainer(with_changes(precision=precision, epoch=1), step=spy).fit(model, Points(), Points(seed=5))
         assert set(layouts) == {expected}, precision
+        assert model.asked == expected, "a network of one's own is tried for it, which a validation need not do"
         assert all(weight.is_contiguous() for weight in model.parameters())
         layouts.clear()
 
@@ -172,11 +176,11 @@ def test_auto_computes_depthwise_convolutions_in_fp32_on_cpus(
     monkeypatch: pytest.MonkeyPatch, model: nn.Module, expected: str
 ) -> None:
     monkeypatch.setattr(precision_module, "_native_bf16", lambda device: True)
-    assert resolve_precision("auto", CPU, model).effective == expected
-    assert resolve_precision("auto", torch.device("cuda"), model).effective == "bf16"
-    assert resolve_precision("bf16", CPU, model).effective == "bf16"
+    assert effective_precision("auto", CPU, model) == expected
+    assert effective_precision("auto", torch.device("cuda"), model) == "bf16"
+    assert effective_precision("bf16", CPU, model) == "bf16"
     monkeypatch.setattr(precision_module, "_native_bf16", lambda device: False)
-    assert resolve_precision("auto", CPU, model).effective == "fp32"
+    assert effective_precision("auto", CPU, model) == "fp32"
 
 
 @pytest.mark.parametrize(

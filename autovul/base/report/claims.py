@@ -271,6 +271,8 @@ def _judge(
     # What runs only when it is named may share the runs of one side with another experiment.
     if not (all(there) if experiment.when_named else any(there)):
         return None
+    if section.experiment == "validate" and not any(network.values(claim.metric) for network in networks):
+        return None  # a validation stands for the training of given weights, but has not all that a training measures
     reading = read(networks, claim, claim.metric, _halving(networks, claim, trainings))
     unmeasured = tuple((n, _why(n, claim.metric)) for n in networks if not n.values(claim.metric))
     return Finding(0, name, experiment, claim, section, where, reading, siblings, unmeasured, wanted)

@@ -180,7 +180,8 @@ def _equal_size(finding: Finding, sections: Sequence[Section]) -> Controlled:
         note = "The records do not give the number of parameters of both sides' networks."
         return _empty(finding, SIZE, _without_a_side(finding) or note)
     sizes = [size for side in known for _, size in side]
-    if max(sizes) - min(sizes) <= math.log10(ALIKE) and len(sizes) == len((*reading.first, *reading.second)):
+    alike = max(sizes) - min(sizes) <= math.log10(ALIKE) and finding.claim.halves != "parameters"
+    if alike and len(sizes) == len((*reading.first, *reading.second)):
         span = " to ".join(_parameters(size) for size in (min(sizes), max(sizes)))
         note = f"All have {span} parameters, as good as equally many: the difference is as it stands."
         judged, claim = not finding.confounds, finding.claim

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autovul.base.training.history import Evaluation
-from autovul.base.training.precision import resolve_precision
+from autovul.base.training.precision import Precision, effective_precision
 
 
 @runtime_checkable
@@ -91,7 +91,7 @@ def evaluate(model: nn.Module, batches: Batches, *, precision: str = "fp32") -> 
 def evaluate_pairs(model: nn.Module, pairs: Iterable[tuple[Tensor, Any]], *, precision: str = "fp32") -> Evaluation:
     """`evaluate` over pairs (x, y) from anywhere."""
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    autocast = resolve_precision(precision, device, model).autocast
+    autocast = Precision(effective_precision(precision, device, model), device.type).autocast
     count, rows = 0, []
     with evaluation_mode(model):
         for x, y in pairs:

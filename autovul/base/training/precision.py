@@ -53,8 +53,14 @@ class Precision:
         return torch.amp.GradScaler(self.device_type, enabled=self.effective == "fp16")
 
 
-def resolve_precision(wanted: str, device: torch.device, model: nn.Module | None = None) -> Precision:
-    """Turn a wish into the precision in effect, and choose how convolutions are stored, see `gains_by_channels_last`.
+def resolve_precision(wanted: str, device: torch.device, model: nn.Module) -> Precision:
+    """The `effective_precision` of a training, and how convolutions are stored in it, see `gains_by_channels_last`."""
+    effective = effective_precision(wanted, device, model)
+    return Precision(effective, device.type, gains_by_channels_last(model, device, effective))
+
+
+def effective_precision(wanted: str, device: torch.device, model: nn.Module | None = None) -> str:
+    """Turn a wish into the arithmetic in effect: ``fp32``, ``bf16`` or ``fp16``.
 
     ``auto`` is bf16 on CUDA devices that compute it natively (compute capability 8.0 and later) and on CPUs with
     AVX512-BF16 or AMX instructions, there only for networks that are not `_depthwise`; elsewhere it is fp32.
@@ -62,7 +68,7 @@ def resolve_precision(wanted: str, device: torch.device, model: nn.Module | None
     Args:
         wanted: ``fp32``, ``auto``, ``bf16`` or ``fp16``.
         device: Where the model is.
-        model: Whose precision and layout are chosen; none: the layout stays, and ``auto`` looks at the device alone.
+        model: Whose arithmetic it is; none: ``auto`` looks at the device alone.
 
     Raises:
         ValueError: ``wanted`` is none of the four.
@@ -74,12 +80,12 @@ def resolve_precision(wanted: str, device: torch.device, model: nn.Module | None
         raise UserError(f"{torch.cuda.get_device_name(device)} has no bf16; use precision fp16 or fp32")
     if wanted == "auto":
         loses = device.type == "cpu" and model is not None and _depthwise(model)
-        wanted = "bf16" if _native_bf16(device) and not loses else "fp32"
-    return Precision(wanted, device.type, model is not None and gains_by_channels_last(model, device, wanted))
+        return "bf16" if _native_bf16(device) and not loses else "fp32"
+    return wanted
 
 
 def gains_by_channels_last(model: nn.Module, device: torch.device, precision: str = "fp32") -> bool:
-    """Whether a network is faster with its convolutions stored channels last, in the arithmetic of `LAID_OUT`.
+    """Whether convolutions are stored channels last, which is mostly faster, in the arithmetic of `LAID_OUT`.
 
     Only one whose method ``takes_channels_last`` says that it computes the same then. It is if it has 2-D convolutions,
     but not if it has group norm, whose kernel is made for the other layout; on CUDA devices also not if it has grouped
@@ -109,10 +115,11 @@ def _convolutions(model: nn.Module) -> list[nn.Conv2d]:
 
 
 def _depthwise(model: nn.Module) -> bool:
-    """Whether a network is of depthwise convolutions, as searched cells are: a CPU computes it faster in fp32.
+    """Whether a network's grouped convolutions are all depthwise, as in searched cells, which a CPU computes in fp32.
 
-    In bf16 full-size cell networks are about as fast or slower, and narrow ones up to twice as slow, as measured
-    (benchmarks/README.md). Networks with other grouped convolutions as well (ResNeXt) are faster in bf16.
+    On the one kind of CPU where it was measured (Zen 4), full-size cell networks are in bf16 a tenth faster to a third
+    slower, and narrow ones up to twice as slow (benchmarks/README.md). It goes by the groups alone, so that a ResNeXt
+    of a sixteenth of the width, which is faster in bf16, is taken for one.
     """
     grouped = [convolution for convolution in _convolutions(model) if convolution.groups > 1]
     return bool(grouped) and all(convolution.groups == convolution.in_channels for convolution in grouped)

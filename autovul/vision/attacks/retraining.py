@@ -17,7 +17,7 @@ from autovul.base.trainer import Trainer
 from autovul.base.training.evaluation import Batches, Step, evaluate
 from autovul.base.training.history import History
 from autovul.base.training.options import TrainingOptions
-from autovul.base.training.precision import resolve_precision
+from autovul.base.training.precision import effective_precision
 from autovul.vision.attacks.base import Attack, Setup, device_of, quick
 from autovul.vision.datasets import Augmentation, ImageDataset
 
@@ -82,7 +82,7 @@ class Retraining:
 
     def precision(self, model: nn.Module) -> str:
         """The arithmetic in which a model is trained where it lies."""
-        return resolve_precision(self.options.wanted_precision, device_of(model), model).effective
+        return effective_precision(self.options.wanted_precision, device_of(model), model)
 
     def fit(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import hashlib
 import importlib
 import inspect
@@ -80,16 +81,18 @@ class OwnModel(ImageModel):
         return model
 
     def takes_channels_last(self) -> bool:
-        """As for every model, found by trying: `Tensor.view` refuses what a convolution stored so gives."""
+        """As for every model, found by trying: `Tensor.view` refuses what a convolution stored so gives.
+
+        A copy is tried, in both modes, since a part may work in one of them only, and may count what it is asked.
+        """
         images = grey_images(self.network, self.data_shape, 2).float()
-        with probing(self.network), torch.no_grad():
-            try:
-                self.network.to(memory_format=torch.channels_last)
-                self.network(images)
-            except Exception:  # what a foreign network raises can be anything
-                return False
-            finally:
-                self.network.to(memory_format=torch.contiguous_format)
+        try:
+            trial = copy.deepcopy(self.network).to(memory_format=torch.channels_last)
+            with probing(trial), torch.no_grad():
+                trial(images)
+                trial.train()(images)
+        except Exception:  # what a foreign network raises can be anything
+            return False
         return True
 
     def get_fm(self, x: torch.Tensor) -> torch.Tensor:

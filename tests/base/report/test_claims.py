@@ -182,6 +182,21 @@ def test_given_weights_are_judged_by_the_claim_about_training():
     assert [each.conditions for each in both] == [["cifar10"], ["Validation", "cifar10"]]
 
 
+def test_what_a_validation_cannot_measure_is_no_claim_about_it():
+    trained = [
+        r.replace(metrics={**r.metrics, "early_train_loss": Metric(1.5, "nats")}) for r in campaign(2, ["table1"])
+    ]
+    validated = [
+        r.replace(experiment="validate", metrics={"valid_accuracy": r.metrics["valid_accuracy"]}, series=())
+        for r in trained
+    ]
+    found = [each for each in build(trained + validated).findings if each.name == "trained_faster"]
+    assert [each.section.experiment for each in found] == ["train"]
+    report = build(validated)
+    assert "trained_faster" not in {each.name for each in report.findings}
+    assert "trained_faster" in {name for name, *_ in claim_words.open_claims(report)}
+
+
 def test_a_claim_names_what_its_definition_leaves_open():
     results = with_options(campaign(2, ["fig2"]), "nas", pgd_eps=8 / 255, pgd_alpha=2 / 255)
     results = with_options(results, "manual", pgd_eps=8 / 255, pgd_alpha=2 / 255)

@@ -198,8 +198,8 @@ def test_claims_without_a_side_come_last(report):
     names = [each.name for each in report.findings]
     assert names[:4] == ["table1", "searched_train_faster", "fast_are_weaker", "searched_are_weaker"]
     assert {*names[4:]} == {"fig2", "table4", "trained_faster"}
-    assert [each.number for each in report.findings] == [*range(1, 7)]
-    assert [each.has_both_sides for each in report.findings] == [True] * 4 + [False] * 2
+    assert [each.number for each in report.findings] == [*range(1, 8)]
+    assert [each.has_both_sides for each in report.findings] == [True] * 4 + [False] * 3
 
 
 @pytest.mark.parametrize(("group", "pair"), [("nas", ("nas", "sampled")), ("yours", ("yours", "sampled"))])
@@ -238,6 +238,21 @@ def test_networks_that_are_alike_in_the_trait_are_halved_by_no_more_runs():
     (sentence,) = claim_words.sentences(found)
     assert sentence == "No two halves of the networks (sampled) that have Success rate (success_rate)."
     assert "(at the median of skip connections)." in claim_words.notices(found)
+
+
+def test_halves_by_size_are_not_called_equal_in_size():
+    own = load_experiments()["sampled_attack"]
+    claim = own.claims["fast_are_weaker"].model_copy(update={"halves": "parameters"})
+    experiments = {"sampled_attack": own.model_copy(update={"claims": {"larger": claim}})}
+    results = [
+        r.replace(facts={**r.facts, "parameters": 60_000 + 100 * int(r.model.split("_")[1])})
+        for r in campaign(2, OF_SAMPLED)
+        if r.group == "sampled"
+    ]
+    report = build(results, experiments=experiments)
+    (found,) = report.findings
+    (equal,) = [each for each in report.controls[found.number] if each.name == "equal size"]
+    assert found.reading.difference is not None and equal.difference is None and "Inseparable" in equal.note
 
 
 def test_variants_of_other_size_are_in_the_half_of_their_network():

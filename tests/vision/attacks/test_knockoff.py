@@ -174,6 +174,20 @@ def test_a_different_thief(victim, dataset, tmp_path, monkeypatch):
     assert value(result, "agreement") > 50
 
 
+def test_the_arithmetic_is_that_of_the_thief(victim, dataset, tmp_path, monkeypatch):
+    (tmp_path / "depthwise_thief.py").write_text(
+        "import torch\n"
+        "def build(num_classes):\n"
+        "    depthwise = torch.nn.Conv2d(3, 3, 3, padding=1, groups=3)\n"
+        "    return torch.nn.Sequential(depthwise, torch.nn.Flatten(), torch.nn.LazyLinear(num_classes))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("autovul.base.training.precision._native_bf16", lambda device: True)
+    for thief, expected in ((None, "bf16"), ("depthwise_thief:build", "fp32")):
+        result = attack(nb_stolen=20, tmodel=thief).run(victim, dataset, setup(epoch=1, precision="auto"))
+        assert result.environment["precision"] == expected
+
+
 def test_a_thief_that_is_the_same_each_time_is_refused_and_frozen_layers_stay(victim, dataset, tmp_path, monkeypatch):
     (tmp_path / "set_thief.py").write_text(
         "import torch\n"

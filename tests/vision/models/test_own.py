@@ -55,6 +55,14 @@ class ByView(nn.Module):
         return self.fc(self.conv(x).view(len(x), -1))
 
 
+class ByViewInTraining(Net):
+    asked = 0
+
+    def forward(self, x):
+        self.asked += 1
+        return super().forward(x) + (self.conv(x).view(len(x), -1).mean() if self.training else 0)
+
+
 class Tokens(nn.Module):
     def __init__(self, num_classes=10):
         super().__init__()
@@ -213,13 +221,18 @@ def test_the_trial_draws_no_random_numbers(own):
     assert torch.equal(ours, torch.rand(1))
 
 
-@pytest.mark.parametrize("name, gains", [("Net", True), ("ByView", False), ("InThreeDimensions", False)])
+@pytest.mark.parametrize(
+    "name, gains", [("Net", True), ("ByView", False), ("ByViewInTraining", False), ("InThreeDimensions", False)]
+)
 def test_convolutions_are_stored_channels_last_only_where_the_network_computes_so(own, monkeypatch, name, gains):
     monkeypatch.setattr(precision, "_native_bf16", lambda device: True)
     model, images = models.create(f"my_nets:{name}"), torch.rand(2, 3, 32, 32)
     before, logits = copy.deepcopy(model.state_dict()), model(images)
-    chosen = precision.resolve_precision("auto", torch.device("cpu"), model)
-    assert chosen.channels_last == gains
+    asked = getattr(model.network, "asked", 0)
+    for wanted in ("auto", "fp32"):
+        chosen = precision.resolve_precision(wanted, torch.device("cpu"), model)
+        assert chosen.channels_last == gains
+    assert getattr(model.network, "asked", 0) == asked, "the trial is seen"
     with chosen.layout(model):
         torch.testing.assert_close(model(images), logits)
     assert all(parameter.is_contiguous() for parameter in model.parameters())

@@ -138,10 +138,12 @@ class Knockoff(Attack):
             self._require_comparable(clean.shape[1], dataset)
             transfer = self._transfer(model, victim, dataset, setup)
         rows: list[dict[str, Any]] = []
-        files, message = {}, ""
+        files, message, precision = {}, "", "fp32"
         with environ.measure(device, "training") as training:
             for budget in self._budgets(len(transfer)):
                 thief, diverged = self.steal(model, transfer.head(budget), dataset, setup)
+                if self.engine != "art":
+                    precision = self._retraining(dataset, setup).precision(thief)
                 found = None if diverged else self._answers(thief, dataset)
                 if found is None:
                     message = f"the thief with {budget} queries diverged: its loss, a weight or an answer is not finite"
@@ -150,7 +152,6 @@ class Knockoff(Attack):
                 files.update(self._save(thief, budget, setup))
         for budget in self._budgets(len(transfer)):
             self._retraining(dataset, setup).finish(_stem(budget))
-        precision = "fp32" if self.engine == "art" else self._retraining(dataset, setup).precision(model)
         return record(
             self,
             model,
