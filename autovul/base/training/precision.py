@@ -87,9 +87,9 @@ def effective_precision(wanted: str, device: torch.device, model: nn.Module | No
 def gains_by_channels_last(model: nn.Module, device: torch.device, precision: str = "fp32") -> bool:
     """Whether convolutions are stored channels last, which is mostly faster, in the arithmetic of `LAID_OUT`.
 
-    Only one whose method ``takes_channels_last`` says that it computes the same then. It is if it has 2-D convolutions,
-    but not if it has group norm, whose kernel is made for the other layout; on CUDA devices also not if it has grouped
-    convolutions, for the same reason. For CPUs the rule is measured on the paper's 20 networks (benchmarks/README.md),
+    Only in a network whose method ``takes_channels_last`` says that it computes the same then. Not in one with group
+    norm, whose kernel is made for the other layout; on CUDA devices also not in one with grouped convolutions, for the
+    same reason. For CPUs the rule is measured on the paper's 20 networks (benchmarks/README.md),
     for CUDA devices it is not. On a CPU a network with a convolution that is `_miscomputed` so is left as it is.
 
     Args:
