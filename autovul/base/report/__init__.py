@@ -9,7 +9,8 @@ from typing import Literal
 
 from autovul.base.experiments import Experiment, load_experiments
 from autovul.base.report.contents import Contents
-from autovul.base.report.sorting import make_sections, network_name
+from autovul.base.report.settings import network_name
+from autovul.base.report.sorting import make_sections
 from autovul.base.report.traits import with_early_loss
 from autovul.base.result import Result
 

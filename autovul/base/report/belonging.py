@@ -10,7 +10,7 @@ from typing import Any
 from autovul.base.experiments import Experiment
 from autovul.base.experiments.definition import LARGEST, SMALLEST
 from autovul.base.report.sections import Network, Section
-from autovul.base.report.sorting import network_name
+from autovul.base.report.settings import network_name
 from autovul.base.result import Result
 
 

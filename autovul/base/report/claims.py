@@ -15,7 +15,7 @@ from autovul.base.groups import GROUPS
 from autovul.base.report import catalogue
 from autovul.base.report.belonging import families, matching, names_of, on_side, resolve
 from autovul.base.report.sections import Network, Section
-from autovul.base.report.sorting import option_text
+from autovul.base.report.settings import option_text
 from autovul.base.report.traits import Half, Trainings, halves
 from autovul.base.statistics import (
     BySeed,

@@ -25,7 +25,7 @@ from autovul.base.statistics import (
     separable,
     verdict,
 )
-from autovul.base.statistics.association import LEAST_FOR_A_LINE
+from autovul.base.statistics.adjustment import LEAST_FOR_A_LINE
 
 CLEAN_ACCURACY, SIZE, TRAINING = "equal clean accuracy", "equal size", "training repeated"
 HELD_OUT = "halved by the other seeds"
@@ -91,7 +91,7 @@ def controls(finding: Finding, trainings: Trainings, sections: Sequence[Section]
     declared = finding.claim.controls.items()
     found = [_own(finding, *each) for name, control in declared for each in _numbered(finding, name, control)]
     if finding.experiment.command not in ("train", "validate"):
-        found.append(_equal_accuracy(finding, trainings))
+        found.append(_equal_accuracy(finding, sections, trainings))
     found.append(_equal_size(finding, sections))
     if finding.claim.halves in OF_TRAINING:
         found.append(_held_out(finding, finding.claim.halves, trainings))
@@ -164,32 +164,33 @@ def _without_a_side(finding: Finding) -> str:
     return f"No records of {' and of '.join(absent)}." if absent else ""
 
 
-def _equal_accuracy(finding: Finding, trainings: Trainings) -> Controlled:
-    known = _with_covariate(finding.reading, lambda network: trainings.of_network(network, ACCURACY))
+def _equal_accuracy(finding: Finding, sections: Sequence[Section], trainings: Trainings) -> Controlled:
+    reading = _with_variants(finding, sections)
+    known = _with_covariate(reading, lambda network: trainings.of_network(network, ACCURACY))
     if not all(known):
         note = "No train or validate records give the accuracy of both sides' networks."
         return _empty(finding, CLEAN_ACCURACY, _without_a_side(finding) or note)
-    return _adjusted(finding, CLEAN_ACCURACY, known, "clean accuracy", lambda value: f"{value:.1f} %")
+    return _adjusted(finding, CLEAN_ACCURACY, reading, known, "clean accuracy", lambda value: f"{value:.1f} %")
 
 
 def _equal_size(finding: Finding, sections: Sequence[Section]) -> Controlled:
-    networks = _all_sizes(finding, sections)
-    reading = read(networks, finding.claim, finding.claim.metric, finding.reading.half_of)
+    claim, own = finding.claim, finding.reading
+    sizes = [_log_parameters(network) for network in (*own.first, *own.second)]
+    known_sizes = [size for size in sizes if size is not None]
+    alike = own.difference is not None and len(known_sizes) == len(sizes) and claim.halves != "parameters"
+    if alike and max(known_sizes) - min(known_sizes) <= math.log10(ALIKE):
+        span = " to ".join(_parameters(size) for size in (min(known_sizes), max(known_sizes)))
+        note = f"All have {span} parameters, as good as equally many: the difference is as it stands."
+        judged = not finding.confounds
+        return Controlled(
+            SIZE, claim.metric, own.unit, own.difference, claim.goal, claim.tolerance, note, judged=judged
+        )
+    reading = _with_variants(finding, sections)
     known = _with_covariate(reading, _log_parameters)
     if not all(known):
         note = "The records do not give the number of parameters of both sides' networks."
         return _empty(finding, SIZE, _without_a_side(finding) or note)
-    sizes = [size for side in known for _, size in side]
-    alike = max(sizes) - min(sizes) <= math.log10(ALIKE) and finding.claim.halves != "parameters"
-    if alike and len(sizes) == len((*reading.first, *reading.second)):
-        span = " to ".join(_parameters(size) for size in (min(sizes), max(sizes)))
-        note = f"All have {span} parameters, as good as equally many: the difference is as it stands."
-        judged, claim = not finding.confounds, finding.claim
-        return Controlled(
-            SIZE, claim.metric, reading.unit, reading.difference, claim.goal, claim.tolerance, note, judged=judged
-        )
-    advice = " Variants of other sizes (--width, --init_channels) would tell the two apart."
-    return _adjusted(finding, SIZE, known, "number of parameters", _parameters, advice)
+    return _adjusted(finding, SIZE, reading, known, "number of parameters", _parameters)
 
 
 def _parameters(log_size: float) -> str:
@@ -201,8 +202,8 @@ def _log_parameters(network: Network) -> float | None:
     return math.log10(value) if value is not None and value > 0 else None
 
 
-def _all_sizes(finding: Finding, sections: Sequence[Section]) -> list[Network]:
-    """The claim's networks and their variants of other size, from sections that differ in the size only."""
+def _with_variants(finding: Finding, sections: Sequence[Section]) -> Reading:
+    """The claim's reading with variants of other size, from sections that differ in the size only."""
     own, options = finding.section, {**finding.experiment.options, **finding.where}
 
     def rest(section: Section) -> dict[str, str]:
@@ -215,7 +216,8 @@ def _all_sizes(finding: Finding, sections: Sequence[Section]) -> list[Network]:
         == (own.experiment, own.algorithm, own.dataset, own.data_sha256)
         and rest(section) == rest(own)
     )
-    return [network for section in alike for network in matching(section, options)]
+    networks = [network for section in alike for network in matching(section, options)]
+    return read(networks, finding.claim, finding.claim.metric, finding.reading.half_of)
 
 
 _Known = tuple[list[tuple[Network, float]], list[tuple[Network, float]]]
@@ -243,25 +245,29 @@ def _held_out(finding: Finding, trait: str, trainings: Trainings) -> Controlled:
 
 
 def _adjusted(
-    finding: Finding, name: str, known: _Known, what: str, show: Callable[[float], str], advice: str = ""
+    finding: Finding, name: str, reading: Reading, known: _Known, what: str, show: Callable[[float], str]
 ) -> Controlled:
     """The claim's difference with a covariate held equal, or why that cannot be had."""
     claim, metric = finding.claim, finding.claim.metric
     first, second = ([network.by_seed(metric) for network, _ in side] for side in known)
     covariate = [x for _, x in known[0]], [x for _, x in known[1]]
-    difference = adjusted_difference(first, second, covariate)
+    names = [(n.group, n.name) for n, _ in known[0]], [(n.group, n.name) for n, _ in known[1]]
+    difference = adjusted_difference(first, second, covariate, names)
+    networks, rows = len({*names[0], *names[1]}), len(first) + len(second)
     note = f"The {what} is {' against '.join(f'{show(min(side))} to {show(max(side))}' for side in covariate)}"
-    if not separable(*covariate):
-        note = f"Inseparable. {note}: fewer than two networks of a side are like the other's in it.{advice}"
-    elif len(first) + len(second) < LEAST_FOR_A_LINE:
+    if not separable(*covariate, names):
+        advice = "Variants of other sizes (--width, --init_channels) would tell the two apart."
+        note = f"Inseparable. {note}: fewer than two networks of a side are like the other's in it. {advice}"
+    elif networks < LEAST_FOR_A_LINE:
         note += f": {LEAST_FOR_A_LINE} networks are the fewest that a line is drawn through."
     else:
         note += ". Judged by the wider interval." if difference else ": it does not vary within the sides."
-    if (left_out := len((*finding.reading.first, *finding.reading.second)) - len(first) - len(second)) > 0:
+    if rows > networks:
+        note += f" Of {formats.plural(networks, 'network')} in {rows} sizes; each network counts once."
+    if (left_out := len((*reading.first, *reading.second)) - rows) > 0:
         note += f" {formats.plural(left_out, 'network')} of which it is not known left out."
-    unit = finding.reading.unit
     judged = not finding.confounds
-    return Controlled(name, metric, unit, difference, claim.goal, claim.tolerance, note, True, judged)
+    return Controlled(name, metric, reading.unit, difference, claim.goal, claim.tolerance, note, True, judged)
 
 
 def _empty(finding: Finding, name: str, note: str) -> Controlled:

@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable
-from fractions import Fraction
 from typing import Any
 
 from autovul.base.report import catalogue
+from autovul.base.report.division import by_setting
 from autovul.base.report.sections import Network, Run, Section
-from autovul.base.result import BOOKKEEPING, Result
-
-
-def network_name(result: Result) -> str:
-    """The model's name without the suffix that a repetition with another seed carries."""
-    suffix = f"_s{result.seed}"
-    return result.model.removesuffix(suffix) or result.model
-
-
-def weights_suffix(result: Result) -> str:
-    """What follows the name of a run's weights, without the part that tells a repetition's seed."""
-    suffix = result.options.get("suffix")
-    return suffix.removesuffix(f"_s{result.seed}") if isinstance(suffix, str) else ""
+from autovul.base.report.settings import network_name, settings_of, size_marks, varying
+from autovul.base.result import Result
 
 
 def make_sections(results: Iterable[Result]) -> list[Section]:
     """Sort records into sections.
 
     Records of another experiment, algorithm or data never meet in a section. An option with which one network ran in
-    several ways divides the section; one that only differs from network to network is reported instead.
+    several ways divides the section; one that only differs from network to network is reported instead. Options of
+    size divide networks of one training from their variants (`division.by_setting`).
     """
     families: dict[tuple[str, ...], list[Run]] = defaultdict(list)
     early: list[Run] = []  # runs that failed before they had read any data
     for number, result in enumerate(results, start=1):
-        run = Run(number, result, _settings(result))
+        run = Run(number, result, settings_of(result))
         if result.status == "failed" and not result.data_sha256:
             early.append(run)
         else:
@@ -46,7 +35,7 @@ def make_sections(results: Iterable[Result]) -> list[Section]:
         data[dataset].add(sha256)
     sections: list[Section] = []
     for key in sorted(families, key=_family_rank):
-        for setting, runs in _by_setting(families[key]):
+        for setting, runs in by_setting(families[key]):
             section = _make_section(len(sections) + 1, key, setting, runs, len(data[key[2]]) > 1)
             sections.append(section)
     return sections
@@ -64,41 +53,6 @@ def _home(result: Result, families: Iterable[tuple[str, ...]]) -> tuple[str, ...
 def _family_rank(key: tuple[str, ...]) -> tuple[Any, ...]:
     known = list(catalogue.EXPERIMENTS)
     return (known.index(key[0]) if key[0] in known else len(known), *key)
-
-
-def _by_setting(runs: list[Run]) -> list[tuple[dict[str, str], list[Run]]]:
-    """Divide runs by the values of the options that vary within a network."""
-    failed = [run for run in runs if run.result.status == "failed"]
-    # A failed run may name fewer options than others do, so that it divides nothing while there are others.
-    telling = [run for run in runs if run.result.status != "failed"] or runs
-    by_network: dict[tuple[str, str], list[Run]] = defaultdict(list)
-    for run in telling:
-        by_network[run.result.group, network_name(run.result)].append(run)
-    varying = {name for members in by_network.values() for name in _varying(members)}
-    if len({weights_suffix(run.result) for run in telling}) > 1:
-        varying.add("suffix")  # weights of another training, even where each network has only one of them
-    names = sorted(varying)
-    parts: dict[tuple[str, ...], list[Run]] = defaultdict(list)
-    for run in telling:
-        settings = run.settings
-        parts[tuple(settings.get(name, _lacking(name)) for name in names)].append(run)
-    for run in failed if telling is not runs else ():
-        settings = run.settings
-        own = tuple(settings.get(name, _lacking(name)) for name in names)
-        fits = [key for key in parts if all(settings.get(n, v) == v for n, v in zip(names, key, strict=True))]
-        parts[own if own in parts or not fits else fits[0]].append(run)
-    return [(dict(zip(names, values, strict=True)), parts[values]) for values in sorted(parts, key=_natural)]
-
-
-def _natural(values: tuple[str, ...]) -> list[tuple[int, float, str]]:
-    """Sorts "10" after "9", and "16/255" after "8/255"."""
-    ranks = []
-    for value in values:
-        try:
-            ranks.append((0, float(Fraction(value)), value))
-        except (ValueError, ZeroDivisionError, OverflowError):
-            ranks.append((1, 0.0, value))
-    return ranks
 
 
 def _make_section(
@@ -177,64 +131,11 @@ def _metrics(experiment: str, results: list[Result]) -> tuple[str, ...]:
     return tuple(declared or present)
 
 
-def _settings(result: Result) -> dict[str, str]:
-    """The options that matter for what was measured, as text; a size option only where it is not as published."""
-    settings = {}
-    for name, value in result.options.items():
-        if name in BOOKKEEPING or (name in catalogue.SHAPE and value in (None, catalogue.SHAPE[name])):
-            continue
-        settings[name] = option_text(value)
-    if suffix := weights_suffix(result):
-        settings["suffix"] = suffix
-    return settings
-
-
-def option_text(value: Any) -> str:
-    """An option's value as people write it: a bound such as 0.03137254901960784 is 8/255."""
-    if isinstance(value, float) and abs(value) < 1 and len(repr(value)) > 8 and _is_whole(255 * value):
-        return f"{round(255 * value)}/255"
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
-
-
-def _is_whole(value: float) -> bool:
-    return abs(value - round(value)) < 1e-9
-
-
-def _varying(runs: Iterable[Run]) -> dict[str, dict[str, list[str]]]:
-    """Options with several values among runs: for each value the networks that have it.
-
-    An option that some records lack counts only where lacking says something: the network has its published size, or
-    its weights have no suffix.
-    """
-    runs = list(runs)
-    values: dict[str, dict[str, list[str]]] = defaultdict(dict)
-    for run in runs:
-        for name, value in run.settings.items():
-            holders = values[name].setdefault(value, [])
-            if network_name(run.result) not in holders:
-                holders.append(network_name(run.result))
-    for name in (*catalogue.SHAPE, "suffix"):
-        rest = [network_name(run.result) for run in runs if name not in run.settings]
-        if name in values and rest:
-            values[name][_lacking(name)] = list(dict.fromkeys(rest))
-    return {name: found for name, found in values.items() if len(found) > 1}
-
-
-def _lacking(name: str) -> str:
-    return "as published" if name in catalogue.SHAPE else "none" if name == "suffix" else "not recorded"
-
-
 def _differing(networks: list[Network]) -> dict[str, dict[str, list[str]]]:
     """As `_varying`; an option of structure only where networks of a kind differ in it, since other kinds lack it."""
     runs = [run for network in networks for run in network.good]
     kinds: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         kinds["cells" if "genotype" in run.result.facts else run.result.group].append(run)
-    within = {name for members in kinds.values() for name in _varying(members)}
-    return {name: found for name, found in _varying(runs).items() if name not in catalogue.STRUCTURE or name in within}
-
-
-def size_marks(result: Result) -> tuple[str, ...]:
-    """The options that change the network's size and are not as published, such as "width 0.25"."""
-    settings = _settings(result)
-    return tuple(f"{name} {settings[name]}" for name in catalogue.SHAPE if name in settings)
+    within = {name for members in kinds.values() for name in varying(members)}
+    return {name: found for name, found in varying(runs).items() if name not in catalogue.STRUCTURE or name in within}

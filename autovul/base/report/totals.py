@@ -10,7 +10,7 @@ from pathlib import Path
 from autovul.base.groups import GROUPS
 from autovul.base.report import catalogue, formats
 from autovul.base.report.sections import Section
-from autovul.base.report.sorting import network_name
+from autovul.base.report.settings import network_name
 from autovul.base.result import Result
 
 

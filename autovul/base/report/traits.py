@@ -8,7 +8,7 @@ from statistics import fmean, median
 from typing import Literal, get_args
 
 from autovul.base.report.sections import Network, Run
-from autovul.base.report.sorting import network_name, size_marks, weights_suffix
+from autovul.base.report.settings import network_name, size_marks, weights_suffix
 from autovul.base.result import LARGEST, Metric, Result
 from autovul.base.training.early_loss import early_loss
 

@@ -18,7 +18,7 @@ from autovul.base.report.formats import (
     with_unit,
 )
 from autovul.base.report.sections import Comparison, Network, Section
-from autovul.base.report.sorting import option_text
+from autovul.base.report.settings import option_text
 from autovul.base.result import Metric, Result
 from autovul.base.statistics import Interval
 

@@ -1,19 +1,16 @@
-"""How a figure of networks goes with a fact of them: rank correlation, and a difference with the fact held equal."""
+"""How a figure of networks goes with a fact of them: rank correlation."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist, fmean
+from statistics import NormalDist
 
 import numpy as np
 
-from autovul.base.statistics.groups import Difference
-from autovul.base.statistics.intervals import BySeed, Interval, t_interval, weighted_interval
+from autovul.base.statistics.intervals import Interval
 
 LEAST_FOR_CORRELATION = 5
-LEAST_FOR_A_LINE = 6  # networks; with fewer, three degrees of freedom at the least are not left beside the line's
-LEAST_ALIKE = 2  # networks of a group within the other's range; a single one would carry the whole comparison
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float], level: float = 0.95) -> Interval | None:
@@ -55,51 +52,3 @@ def _ranks(values: Sequence[float]) -> np.ndarray:
     _, places, counts = np.unique(np.asarray(values, float), return_inverse=True, return_counts=True)
     last = counts.cumsum()
     return ((last - counts + 1 + last) / 2)[places]
-
-
-def separable(first: Sequence[float], second: Sequence[float]) -> bool:
-    """Whether two groups' networks can be compared at equal values: two of each lie in the range that both cover."""
-    low, high = max(min(first), min(second)), min(max(first), max(second))
-    return all(sum(low <= value <= high for value in values) >= LEAST_ALIKE for values in (first, second))
-
-
-def adjusted_difference(
-    first: Sequence[BySeed],
-    second: Sequence[BySeed],
-    covariate: tuple[Sequence[float], Sequence[float]],
-    level: float = 0.95,
-) -> Difference | None:
-    """The difference of two groups' means that is left with a covariate held equal: b in y = a + b·[first] + c·x.
-
-    One observation a network, by least squares; the same slope c in both groups. The answer to the first question takes
-    networks and covariate as fixed and the line as right: b is a weighted sum of the networks' means, with the interval
-    of `weighted_interval`. The answer to the second is the regression's own interval, with n − 3 degrees of freedom,
-    which knows as well how far networks lie off the line.
-
-    Args:
-        first, second: For each network its values by seed.
-        covariate: x of the first group's networks, and of the second's, without error.
-        level: The confidence level, between 0 and 1.
-
-    Returns:
-        None where there are fewer than six networks, the groups are not `separable` by x (b would be extrapolated), or
-        x is the same within both groups.
-
-    Source: the analysis of covariance, Fisher, Statistical Methods for Research Workers (1932), section 49.1.
-    """
-    sizes = len(first), len(second)
-    if sum(sizes) < LEAST_FOR_A_LINE or not separable(*covariate):
-        return None
-    x = np.concatenate([np.asarray(values, float) - fmean(values) for values in covariate])
-    if float(x @ x) <= 1e-12 * max(1.0, float(np.square(np.concatenate(covariate)).sum())):
-        return None
-    shift = fmean(covariate[0]) - fmean(covariate[1])
-    base = np.concatenate([np.full(sizes[0], 1 / sizes[0]), np.full(sizes[1], -1 / sizes[1])])
-    weights = base - shift * x / float(x @ x)
-    y = np.array([fmean(values.values()) for values in (*first, *second)])
-    estimate, freedom = float(weights @ y), sum(sizes) - 3
-    these = weighted_interval((first, weights[: sizes[0]].tolist()), (second, (-weights[sizes[0] :]).tolist()), level)
-    centred = np.concatenate([part - part.mean() for part in np.split(y, [sizes[0]])])
-    residual = centred - x * float(x @ centred) / float(x @ x)
-    general = t_interval(estimate, float(residual @ residual) / freedom * float(weights @ weights), freedom, level)
-    return Difference(estimate, these, general, None, sizes)

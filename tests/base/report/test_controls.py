@@ -143,6 +143,30 @@ def test_published_sizes_are_inseparable_and_variants_separate_them():
     assert any(each.difference is not None for each in found)
 
 
+def test_variants_that_learn_more_separate_clean_accuracies():
+    """Networks of a side alone do not overlap; manual ones in a larger size do, and all follow one line."""
+
+    def rate(group, number, clean):
+        return 2 * (clean - 60) + 5 * (group == "nas") + off(number)
+
+    own = study(rate, lambda group, number: 80 + number + 9 * (group == "nas"))
+    _, found = control(build(own), "fig2", controls.CLEAN_ACCURACY)
+    assert found.difference is None and "Variants of other sizes (--width, --init_channels)" in found.note
+    wider = study(rate, lambda group, number: 90 + number)
+    variants = [
+        r.replace(options={**r.options, "width": 2}, weights_sha256=r.weights_sha256[::-1])
+        for r in wider
+        if r.group == "manual"
+    ]
+    report = build([*own, *variants])
+    finding = next(each for each in report.findings if each.name == "fig2" and len(each.reading.first) == 5)
+    (found,) = [each for each in report.controls[finding.number] if each.name == controls.CLEAN_ACCURACY]
+    assert found.difference.estimate == pytest.approx(5, abs=0.5) and found.difference.networks == (5, 5)
+    assert found.survives(finding.verdict) == "yes"
+    assert "80.0 % to 94.0 %" in found.note and "Of 10 networks in 15 sizes; each network counts once." in found.note
+    assert report.html().count("in 15 sizes") >= 1
+
+
 @pytest.mark.parametrize("largest, alike", [(12_900, True), (13_100, False)])
 def test_where_all_sizes_are_as_good_as_equal_the_difference_is_as_it_stands(largest, alike):
     networks = {"darts": 10_000, "random": largest}

@@ -81,9 +81,46 @@ def test_a_narrowed_network_is_marked_and_named():
     (section,) = sections(make("a", options=narrow), make("b", options=published), make("c", "manual", options={}))
     assert [network.marks for network in section.networks] == [(), ("width 0.25", "layers 8"), ()]
     assert "width: 0.25 (a) and as published (c and b)" in notes(section)
-    whole, narrowed = sections(make("a", options=published), make("a", options=narrow))[::-1]
+    whole, narrowed = sections(make("a", options=published), make("a", options=narrow))
     assert whole.setting == {"layers": "as published", "width": "as published"}
     assert narrowed.setting == {"layers": "8", "width": "0.25"}
+
+
+def test_networks_of_unlike_sizes_stand_together_and_variants_of_theirs_apart():
+    """Each network stands in the size that it has most seeds of, else in the one that it ran in first."""
+    own, wide = {"width": 0.1, "suffix": "_s1"}, {"width": 0.2, "suffix": "_s1"}
+    later = {"created": "2025-02-01T00:00:00Z"}
+    earlier = {"created": "2025-01-01T00:00:00Z"}
+    runs = [
+        make("a", "manual", 1, options=wide, environment=later),
+        make("a", "manual", 1, options=own, environment=earlier),
+        make("b", "manual", 1, options={"width": 0.3, "suffix": "_s1"}, environment=later),
+        make("c", "manual", 1, options=own, environment=earlier),
+        make("c", "manual", 1, options=wide, environment=later),
+        make("c", "manual", 2, options={"width": 0.2, "suffix": "_s2"}, environment=later),
+        make("darts", "nas", 1, options={"layers": 4, "suffix": "_s1"}, environment=later),
+        make("darts", "nas", 1, options={"layers": 4, "width": 0.2, "suffix": "_s1"}, status="failed", metrics={}),
+    ]
+    together, *variants = sections(*runs)
+    marks = {network.name: network.marks for network in together.networks}
+    assert marks == {"a": ("width 0.1",), "b": ("width 0.3",), "c": ("width 0.2",), "darts": ("layers 4",)}
+    assert together.setting == {"width": "each its own"}
+    assert [(s.setting["width"], [n.name for n in s.networks]) for s in variants] == [
+        ("0.1", ["c"]),
+        ("0.2", ["a", "darts"]),
+    ]
+
+
+def test_the_sizes_of_another_training_are_no_variants():
+    """Networks of a narrowed scale beside published ones: two sections, whatever width each has."""
+    published = [make(name, "manual", options={"suffix": ""}) for name in "abc"]
+    narrow = [
+        make(name, "manual", options={"suffix": "_small", "width": width}) for name, width in (("a", 0.1), ("b", 0.2))
+    ]
+    found = {section.setting["suffix"]: section for section in sections(*published, *narrow)}
+    assert [n.name for n in found["none"].networks] == ["a", "b", "c"]
+    assert [n.label for n in found["_small"].networks] == ["a (width 0.1)", "b (width 0.2)"]
+    assert found["_small"].setting == {"suffix": "_small"}
 
 
 def test_two_records_of_one_run_are_one_observation_and_the_newest_counts():
