@@ -11,7 +11,7 @@ install ""
 mkdir -p quickstart
 cd quickstart
 words=(--scale smoke --models "resnet18_comp,vgg13_bn_comp,darts,snas_mild" --seeds "${SEEDS:-1}")
-controls=(--sample_num 50 --confidence_filter none --init published --norm_statistics running)
-"$venv/bin/autovul" reproduce table1 fig2 fig6 fig7 fig9 fig10 fig12 loss_contour "${words[@]}" "${controls[@]}" "$@"
+controls=(--norm inf --sample_num 50 --confidence_filter none --init published --norm_statistics running)
+"$venv/bin/autovul" reproduce table1 fig2 distance fig6 fig7 fig9 fig10 fig12 loss_contour "${words[@]}" "${controls[@]}" "$@"
 echo
 echo "Open $PWD/data/report/report.html in a browser."

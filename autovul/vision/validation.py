@@ -9,7 +9,7 @@ from autovul.base.errors import UserError
 from autovul.base.result import Metric, Result
 from autovul.base.trainer import evaluate
 from autovul.base.training.history import Evaluation
-from autovul.vision.attacks.base import device_of, quick, require_fitting
+from autovul.vision.attacks.base import device_of, quick, require_fitting, require_model_and_data
 from autovul.vision.attacks.record import identify
 from autovul.vision.datasets import ImageDataset
 
@@ -18,8 +18,10 @@ def validate(model: nn.Module, dataset: ImageDataset, *, seed: int = 1228, batch
     """Accuracy and loss over the whole validation split, in fp32.
 
     Raises:
+        TypeError: As `attacks.base.require_model_and_data`.
         UserError: The model gives NaN, or fewer logits than there are classes.
     """
+    require_model_and_data(model, dataset)
     device, asked = device_of(model), quick(model)
     require_fitting(asked, dataset)
     with environ.measure(device) as cost:

@@ -22,6 +22,7 @@ from tests.vision.attacks.patches import CLASSES, make_dataset
 Work = Callable[[nn.Module, ImageDataset], Any]
 ATTACKS: list[tuple[str, dict[str, Any]]] = [
     ("pgd", {}),
+    ("fmn", {}),
     ("membership", {"method": "loss", "confidence_filter": "none"}),
     ("knockoff", {}),
     ("badnet", {"mark_height": 1, "mark_width": 1}),
@@ -70,8 +71,8 @@ class Wrapped(nn.Module):
 
 
 FORMS: dict[str, Callable[[torch.Tensor], Any]] = {
-    "builtins.tuple": lambda logits: (logits, logits),
-    "builtins.dict": lambda logits: {"logits": logits},
+    "tuple": lambda logits: (logits, logits),
+    "dict": lambda logits: {"logits": logits},
     r"torch.float32 of shape \(\d+,\)": lambda logits: logits[:, 0],
 }
 
@@ -83,10 +84,20 @@ def test_no_logits(work: Work, name: str) -> None:
         work(Wrapped(FORMS[name]), make_dataset())
 
 
+@EVERYTHING
+def test_names_in_place_of_a_model_or_data(work: Work) -> None:
+    with pytest.raises(
+        TypeError, match=r"dataset must be an ImageDataset, such as datasets.create\(…\) makes, got str"
+    ):
+        work(network(CLASSES), "digits")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"model must be a torch.nn.Module, such as models.create\(…\) makes, got str"):
+        work("darts", make_dataset())  # type: ignore[arg-type]
+
+
 def test_the_library_s_tools_and_attacks_say_the_same() -> None:
     images, labels = make_dataset().valid.pixels(slice(0, 4)), torch.tensor([0, 1, 2, 0])
     for call in (gradient_variance, loss_contour, attacks.create("pgd").perturb):
-        with pytest.raises(UserError, match="gives builtins.tuple"):
+        with pytest.raises(UserError, match="gives tuple"):
             call(Wrapped(lambda logits: (logits,)), images, labels)
     for call in (gradient_variance, loss_contour):
         with pytest.raises(ValueError, match="labels must be from 0 to 2, got 7"):

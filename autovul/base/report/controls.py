@@ -256,7 +256,7 @@ def _adjusted(
     networks, rows = len({*names[0], *names[1]}), len(first) + len(second)
     note = f"The {what} is {' against '.join(f'{show(min(side))} to {show(max(side))}' for side in covariate)}"
     if not separable(*covariate, names):
-        advice = "Variants of other sizes (--width, --init_channels) would tell the two apart."
+        advice = "Variants of other width or init_channels would tell the two apart."
         note = f"Inseparable. {note}: fewer than two networks of a side are like the other's in it. {advice}"
     elif networks < LEAST_FOR_A_LINE:
         note += f": {LEAST_FOR_A_LINE} networks are the fewest that a line is drawn through."

@@ -22,11 +22,12 @@ from autovul.base.options import Options
 from autovul.base.registry import Registry
 from autovul.base.training.options import TrainingOptions
 from autovul.base.training.precision import gains_by_channels_last
+from autovul.vision.datasets import ImageDataset
 from autovul.vision.models.base import ComposedModel, structure
 
 if TYPE_CHECKING:
     from autovul.base.result import Result
-    from autovul.vision.datasets import Augmentation, ImageDataset
+    from autovul.vision.datasets import Augmentation
 
 registry: Registry[type[Attack]] = Registry("attack")
 
@@ -263,6 +264,18 @@ def require_all_classes(logits: Tensor, dataset: ImageDataset) -> Tensor:
     return logits
 
 
+def require_model_and_data(model: object, dataset: object) -> None:
+    """Check what a library's user hands over.
+
+    Raises:
+        TypeError: It is something else, such as the name of a model or of a data set.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, such as models.create(…) makes, got {_kind(model)}")
+    if not isinstance(dataset, ImageDataset):
+        raise TypeError(f"dataset must be an ImageDataset, such as datasets.create(…) makes, got {_kind(dataset)}")
+
+
 def require_fitting(model: nn.Module, dataset: ImageDataset) -> None:
     """Check that a model has a logit for each class of a data set, on two images.
 
@@ -270,8 +283,10 @@ def require_fitting(model: nn.Module, dataset: ImageDataset) -> None:
     that ends the process.
 
     Raises:
+        TypeError: As `require_model_and_data`.
         UserError: It has fewer, or `ask` finds a mistake.
     """
+    require_model_and_data(model, dataset)
     with untouched(model), torch.no_grad():
         require_all_classes(ask(model, dataset.valid.pixels(slice(0, 2)).to(device_of(model))), dataset)
 
@@ -279,4 +294,5 @@ def require_fitting(model: nn.Module, dataset: ImageDataset) -> None:
 def _kind(value: object) -> str:
     if isinstance(value, Tensor):
         return f"{value.dtype} of shape {tuple(value.shape)}"
-    return f"{type(value).__module__}.{type(value).__name__}"
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"

@@ -132,7 +132,7 @@ def test_without_training_records_equal_accuracy_is_not_known():
 def test_published_sizes_are_inseparable_and_variants_separate_them():
     results = campaign(2, ["fig2"])
     _, found = control(build(results), "fig2", controls.SIZE)
-    assert found.difference is None and "Inseparable" in found.note and "--width" in found.note
+    assert found.difference is None and "Inseparable" in found.note and "Variants of other width" in found.note
     narrow = [
         r.replace(options={**r.options, "width": 0.25}, facts={**r.facts, "parameters": r.facts["parameters"] // 16})
         for r in results
@@ -151,7 +151,7 @@ def test_variants_that_learn_more_separate_clean_accuracies():
 
     own = study(rate, lambda group, number: 80 + number + 9 * (group == "nas"))
     _, found = control(build(own), "fig2", controls.CLEAN_ACCURACY)
-    assert found.difference is None and "Variants of other sizes (--width, --init_channels)" in found.note
+    assert found.difference is None and "Variants of other width or init_channels" in found.note
     wider = study(rate, lambda group, number: 90 + number)
     variants = [
         r.replace(options={**r.options, "width": 2}, weights_sha256=r.weights_sha256[::-1])

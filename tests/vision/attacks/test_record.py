@@ -116,7 +116,7 @@ def test_the_report_keeps_other_data_apart_and_names_other_arithmetic(trained):
         ({"attack_batch": 0}, ValueError, "attack_batch must be at least 1, got 0"),
         ({"valid_batch": -1}, ValueError, "valid_batch must be at least 1"),
         ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
-        ({"training": {"epoch": 1}}, TypeError, "training must be TrainingOptions.* or None, got builtins.dict"),
+        ({"training": {"epoch": 1}}, TypeError, "training must be TrainingOptions.* or None, got dict"),
     ],
 )
 def test_a_setup_that_cannot_be_meant(given, error, message):

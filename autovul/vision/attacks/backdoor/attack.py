@@ -23,7 +23,7 @@ from autovul.vision.attacks.backdoor import files as backdoor_files
 from autovul.vision.attacks.backdoor.batches import PoisonedBatches, TrainMode
 from autovul.vision.attacks.backdoor.losses import PoisonStep
 from autovul.vision.attacks.backdoor.measure import Measurement, measure
-from autovul.vision.attacks.base import Attack, Setup, device_of, require_fitting
+from autovul.vision.attacks.base import Attack, Setup, device_of, require_fitting, require_model_and_data
 from autovul.vision.attacks.record import record
 from autovul.vision.attacks.retraining import Retraining, made_with, training_options
 from autovul.vision.datasets import ImageDataset
@@ -127,6 +127,7 @@ class BackdoorAttack(Attack, MarkOptions):
             UserError: ``validate_only`` and no saved attack; or the model has fewer logits than there are classes.
             NonFiniteOutput: The clean network gives NaN.
         """
+        require_model_and_data(model, dataset)
         self._check(dataset, setup)
         require_fitting(model, dataset)
         if self.validate_only:

@@ -20,6 +20,7 @@ from autovul.vision.attacks.base import (
     require_classes,
     require_images,
     require_logits,
+    require_model_and_data,
     untouched,
 )
 from autovul.vision.attacks.evasion.image_attack import ImageAttack
@@ -140,6 +141,7 @@ class EvasionAttack(ImageAttack):
             UserError: Fewer such images exist than were explicitly asked for, or none; or every gradient is 0.
             OptionError: The options cannot be meant.
         """
+        require_model_and_data(model, dataset)
         self.require_meant()
         device = device_of(model)
         generator = torch.Generator(device).manual_seed(setup.seed)

@@ -23,6 +23,7 @@ from autovul.vision.attacks.base import (
     require_differentiable,
     require_images,
     require_logits,
+    require_model_and_data,
     untouched,
 )
 from autovul.vision.attacks.evasion.distances import Distances
@@ -142,6 +143,7 @@ class FMN(ImageAttack):
         Raises:
             UserError: Fewer such images exist than were explicitly asked for, or none; or every gradient is 0.
         """
+        require_model_and_data(model, dataset)
         device = device_of(model)
         found = Distances(self.norm)
         with environ.measure(device) as cost:

@@ -21,7 +21,7 @@ from autovul.base.progress import Progress
 from autovul.base.result import Result
 from autovul.base.training.random_state import preserved_random_state
 from autovul.vision import models
-from autovul.vision.attacks.base import Attack, Setup, device_of, registry, require_all_classes
+from autovul.vision.attacks.base import Attack, Setup, device_of, registry, require_all_classes, require_model_and_data
 from autovul.vision.attacks.extraction.adaptive_sampling import Reward
 from autovul.vision.attacks.extraction.figures import answers, compare, means
 from autovul.vision.attacks.extraction.queries import AdaptiveQueries, Pool, ask_at_random
@@ -132,6 +132,7 @@ class Knockoff(Attack):
             UserError: A budget exceeds the pool or the transfer set.
             NonFiniteOutput: The victim gave NaN.
         """
+        require_model_and_data(model, dataset)
         device = device_of(model)
         with environ.measure(device, "queries") as asking, questioned(model, self.query_batch) as victim:
             clean = require_all_classes(answers(victim, dataset.valid), dataset)

@@ -16,7 +16,7 @@ from autovul.base.errors import UserError
 from autovul.base.options import option
 from autovul.base.progress import Progress
 from autovul.base.result import Result
-from autovul.vision.attacks.base import Attack, Setup, device_of, registry, require_all_classes
+from autovul.vision.attacks.base import Attack, Setup, device_of, registry, require_all_classes, require_model_and_data
 from autovul.vision.attacks.membership.hop_skip_jump import BoundaryPoints, HopSkipJump
 from autovul.vision.attacks.membership.outcome import Outcome, Searched
 from autovul.vision.attacks.membership.sample import Sample, SampleRule
@@ -120,6 +120,7 @@ class Membership(Attack):
             UserError: Too few images pass the filter, or for too few a point of another class was found.
             NonFiniteOutput: The model gave NaN.
         """
+        require_model_and_data(model, dataset)
         device = device_of(model)
         with environ.measure(device) as cost, questioned(model, self.query_batch) as victim:
             sample = self._rule(setup.seed).draw(victim, dataset, self._variation(dataset), setup.seed)

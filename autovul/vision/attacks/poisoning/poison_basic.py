@@ -17,7 +17,7 @@ from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result
 from autovul.base.trainer import Trainer
 from autovul.base.training.history import History, total
-from autovul.vision.attacks.base import Attack, Setup, device_of, registry, require_fitting
+from autovul.vision.attacks.base import Attack, Setup, device_of, registry, require_fitting, require_model_and_data
 from autovul.vision.attacks.correct_images import correctly_classified
 from autovul.vision.attacks.record import record
 from autovul.vision.attacks.retraining import augmentation, clean_accuracy, training_options
@@ -101,6 +101,7 @@ class PoisonBasic(Attack):
                 there are classes.
             NonFiniteOutput: The model gives NaN.
         """
+        require_model_and_data(model, dataset)
         device, training = device_of(model), training_options(self, setup)
         if training.resume:
             raise UserError("resume: poison_basic keeps no training state, because its trainings are short ones")
