@@ -12,7 +12,7 @@ import pytest
 from autovul.base.errors import UsageError
 from autovul.base.experiments import Scale, load_experiments, load_scale
 from autovul.base.registry import UnknownName
-from autovul.base.report import controls
+from autovul.base.report import held_equal
 from autovul.base.sweep.plan import Wish
 from autovul.base.sweep.planner import Planner
 from autovul.vision import commands, models
@@ -478,5 +478,5 @@ def test_the_small_scale_compares_networks_of_equal_size():
         "sampled": 24,
     }
     alike = [size for group, sizes in counts.items() if group != "sampled" for size in sizes.values()]
-    assert max(alike) <= controls.ALIKE * min(alike), "the report is to call them equal"
+    assert max(alike) <= held_equal.ALIKE * min(alike), "the report is to call them equal"
     assert max(counts["sampled"].values()) < 1.6 * min(counts["sampled"].values())

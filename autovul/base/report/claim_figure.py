@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from autovul.base.report import claim_words, formats, wording
 from autovul.base.report.claims import Finding
-from autovul.base.report.controls import Controlled
+from autovul.base.report.controlled import Controlled
 from autovul.base.report.figures import Axis, Bar, DotPlot, dot_plot, value_axis
 from autovul.base.report.side_names import side_names
 from autovul.base.statistics import Interval

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from autovul.base.report import claim_words
 from autovul.base.report.claims import Finding
-from autovul.base.report.controls import Controlled
+from autovul.base.report.controlled import Controlled
 from autovul.base.report.spreadsheet import Row, table
 from autovul.base.statistics import Difference, Interval, Verdict
 

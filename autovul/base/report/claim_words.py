@@ -12,7 +12,7 @@ from autovul.base.experiments import Claim, Experiment, experiment_names, load_s
 from autovul.base.report import catalogue, formats, wording
 from autovul.base.report.belonging import names_of
 from autovul.base.report.claims import Finding
-from autovul.base.report.controls import Controlled
+from autovul.base.report.controlled import Controlled
 from autovul.base.report.settings import weights_suffix
 from autovul.base.report.side_names import outside, side, side_names
 from autovul.base.result import Result

@@ -11,7 +11,7 @@ from autovul.base.experiments import Experiment
 from autovul.base.report import claims, controls, wording
 from autovul.base.report.cells import Cells, cells
 from autovul.base.report.claims import Finding
-from autovul.base.report.controls import Controlled
+from autovul.base.report.controlled import Controlled
 from autovul.base.report.costs import Cost, costs
 from autovul.base.report.relations import Relation, relations
 from autovul.base.report.sections import Run, Section

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from autovul.base.atomic import whole_file
-from autovul.base.report import claim_figure
+from autovul.base.report import catalogue, claim_figure
 from autovul.base.report.claim_figure import Forest
 from autovul.base.report.figures import Axis, Bar, DotPlot
+from autovul.base.report.line_figure import line_figure
+from autovul.base.report.scatter import Scatter
 
 if TYPE_CHECKING:
     from autovul.base.report.contents import Contents
@@ -23,7 +25,7 @@ TITLE = 92  # characters in a line of a title
 
 
 def write(contents: Contents, folder: Path, kind: Literal["png", "pdf"]) -> list[Path]:
-    """Write two files a claim: its difference, and its networks.
+    """Write the files of each claim: its difference, its networks, and each line that a control draws.
 
     Args:
         contents: The report.
@@ -37,9 +39,10 @@ def write(contents: Contents, folder: Path, kind: Literal["png", "pdf"]) -> list
 
     paths = []
     for name, drawing in _drawings(contents):
-        figure = Figure(figsize=(6.4, 0.9 + drawing.height / 90), layout="constrained")
+        height = 3.6 if isinstance(drawing, Scatter) else 0.9 + drawing.height / 90
+        figure = Figure(figsize=(6.4, height), layout="constrained")
         axes = figure.subplots()
-        (_draw_forest if isinstance(drawing, Forest) else _draw_dots)(axes, drawing)
+        _DRAW[type(drawing)](axes, drawing)
         figure.suptitle("\n".join(textwrap.wrap(drawing.title, TITLE)), fontsize=10, x=0.01, ha="left")
         path = folder / f"{name}.{kind}"
         with whole_file(path) as file:
@@ -58,6 +61,9 @@ def _drawings(contents: Contents) -> Iterator[tuple[str, Any]]:
         plot = claim_figure.networks(finding)
         if plot is not None:
             yield f"{stem}_networks", plot
+        for controlled in contents.controls[finding.number]:
+            if (line := line_figure(finding, controlled)) is not None:
+                yield f"{stem}_{controlled.name.replace(' ', '-')}", line
 
 
 def _frame(axes: Any, axis: Axis, height: int, band: tuple[float, float] | None) -> None:
@@ -112,3 +118,29 @@ def _draw_dots(axes: Any, plot: DotPlot) -> None:
     for label, name in zip(labels, names, strict=True):
         if name in heads:
             label.label1.set_fontweight("bold")
+
+
+def _draw_scatter(axes: Any, scatter: Scatter) -> None:
+    _frame(axes, scatter.x_axis, 100, None)
+    axis = scatter.y_axis
+    axes.set_yticks([100 - axis.place(tick) for tick in axis.ticks], [axis.label(t) for t in axis.ticks], fontsize=8)
+    for each in scatter.segments:
+        style: dict[str, Any] = {"linewidth": 1.6} if each.is_fit else {"linewidth": 0.8, "alpha": 0.4}
+        ends = zip(each.start, each.end, strict=True)
+        axes.plot(*ends, color=COLOURS.get(each.group, OTHER), **style)
+    for point in scatter.points:
+        group = point.network.group
+        colour = COLOURS.get(group, OTHER)
+        axes.plot(
+            *(point.left, point.top, MARKERS.get(group, "x")),
+            color=colour,
+            markerfacecolor="white" if point.is_variant else colour,
+            markersize=5,
+            clip_on=False,
+            label=f"{catalogue.group_title(group)}{', other sizes' if point.is_variant else ''}",
+        )
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))  # one a label
+    axes.legend(handles.values(), handles.keys(), fontsize=8, frameon=False)
+
+
+_DRAW: dict[type, Callable[[Any, Any], None]] = {Forest: _draw_forest, DotPlot: _draw_dots, Scatter: _draw_scatter}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from autovul.base import cell_graph
 from autovul.base.report import catalogue, cells, claim_figure, claim_words, figures, formats, pictures, wording
+from autovul.base.report.line_figure import line_figures
 
 if TYPE_CHECKING:
     from autovul.base.report.contents import Contents
@@ -59,5 +60,6 @@ def render(contents: Contents) -> str:
         rocs={section.number: pictures.rocs(section) for section in contents.sections},
         curves={section.number: figures.learning_curves(section) for section in contents.sections},
         forests={each.number: claim_figure.forest(each, contents.controls[each.number]) for each in found},
+        lines={each.number: line_figures(each, contents.controls[each.number]) for each in found},
         claim_plots={each.number: claim_figure.networks(each) for each in found},
     )

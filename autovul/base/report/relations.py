@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from autovul.base.report import catalogue, formats, wording
 from autovul.base.report.claims import Finding
-from autovul.base.report.figures import Axis, nice_axis
+from autovul.base.report.figures import Axis
+from autovul.base.report.scatter import Point, Scatter, axes, place
 from autovul.base.report.sections import Network
 from autovul.base.report.traits import Trainings
 from autovul.base.statistics import Interval, rank_correlation
@@ -17,17 +18,6 @@ from autovul.base.statistics.association import LEAST_FOR_CORRELATION
 GRADIENT_VARIANCE = "gradient variance"
 SHOWN = ("early_train_loss", "depth", "skips")
 _Key = tuple[str, str, tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class Point:
-    """A network: what it has on the horizontal axis and on the vertical one."""
-
-    network: Network
-    x: float
-    y: float
-    left: float
-    top: float
 
 
 @dataclass(frozen=True)
@@ -57,10 +47,8 @@ class Relation:
         return f"{wording.title(self.metric, self.unit)} against {self.fact}"
 
     @property
-    def description(self) -> str:
-        """The figure in words: the correlation, then every point."""
-        points = (f"{p.network.label} {formats.number(p.x)}, {formats.number(p.y, self.unit)}" for p in self.points)
-        return f"{self.title}. {self.sentence} Networks: {'; '.join(points)}."
+    def figure(self) -> Scatter:
+        return Scatter(self.title, self.unit, self.points, (), self.x_axis, self.y_axis, self.sentence)
 
     @property
     def sentence(self) -> str:
@@ -128,8 +116,8 @@ def relation(finding: Finding, fact: str, value: Callable[[Network], float | Non
     if len(known) < LEAST_FOR_CORRELATION:
         return None
     xs, ys = [x for _, x, _ in known], [y for _, _, y in known]
-    x_axis, y_axis = nice_axis(min(xs), max(xs), count=4), nice_axis(min(ys), max(ys), count=4)
-    points = tuple(Point(n, x, y, x_axis.place(x), round(100 - y_axis.place(y), 2)) for n, x, y in known)
+    x_axis, y_axis = between = axes(zip(xs, ys, strict=True))
+    points = tuple(Point(n, x, y, *place(x, y, between)) for n, x, y in known)
     within = {}
     for group in sorted({network.group for network, _, _ in known}, key=catalogue.group_rank):
         own = [(x, y) for network, x, y in known if network.group == group]

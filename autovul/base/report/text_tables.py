@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from autovul.base.report import catalogue, claim_words, formats, wording
 from autovul.base.report.claims import Finding
-from autovul.base.report.controls import Controlled
+from autovul.base.report.controlled import Controlled
 from autovul.base.report.sections import Section
 from autovul.base.statistics import Difference
 

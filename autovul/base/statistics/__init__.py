@@ -6,7 +6,7 @@ Two questions about two groups of networks are told apart everywhere:
 * *architectures in general*: the networks are a sample, and each network's mean over its seeds is one observation.
 """
 
-from autovul.base.statistics.adjustment import adjusted_difference, separable
+from autovul.base.statistics.adjustment import AdjustedDifference, adjusted_difference, separable
 from autovul.base.statistics.association import rank_correlation
 from autovul.base.statistics.groups import Difference, Permutation, compare_groups, permutation_test
 from autovul.base.statistics.intervals import (
@@ -21,6 +21,7 @@ from autovul.base.statistics.reliability import share_between_networks
 from autovul.base.statistics.verdicts import Verdict, seeds_needed, verdict
 
 __all__ = [
+    "AdjustedDifference",
     "BySeed",
     "Difference",
     "Interval",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
@@ -15,6 +16,19 @@ LEAST_ALIKE = 2  # networks of a group within the other's range; a single one wo
 
 Names = tuple[Sequence[Hashable], Sequence[Hashable]]
 """The network that each row is of, for the first group and for the second."""
+
+
+@dataclass(frozen=True)
+class AdjustedDifference(Difference):
+    """A difference with a covariate held equal, and the two lines that it lies between.
+
+    Args:
+        slope: Of both lines.
+        levels: Where each cuts the axis, at a covariate of 0.
+    """
+
+    slope: float
+    levels: tuple[float, float]
 
 
 def separable(first: Sequence[float], second: Sequence[float], names: Names | None = None) -> bool:
@@ -36,7 +50,7 @@ def adjusted_difference(
     covariate: tuple[Sequence[float], Sequence[float]],
     names: Names | None = None,
     level: float = 0.95,
-) -> Difference | None:
+) -> AdjustedDifference | None:
     """The difference of two groups' means that is left with a covariate held equal: b in y = a + b·[first] + c·x.
 
     By least squares, with the same slope c in both groups. A network may have several rows, one a variant of it with
@@ -81,7 +95,9 @@ def adjusted_difference(
         (first, weights[: len(first)].tolist()), (second, (-weights[len(first) :]).tolist()), level
     )
     general = t_interval(estimate, *_variance_over_networks(weights, residuals, network, y - y.mean()), level)
-    return Difference(estimate, these, general, None, sizes)
+    first_level, second_level, slope = (float(value) for value in solution @ y)
+    levels = first_level - slope * float(x.mean()), second_level - slope * float(x.mean())
+    return AdjustedDifference(estimate, these, general, None, sizes, slope, levels)
 
 
 def _variance_over_networks(

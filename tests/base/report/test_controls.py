@@ -6,8 +6,9 @@ import itertools
 
 import pytest
 
-from autovul.base.report import build, claim_words, controls, formats
-from autovul.base.report.controls import Controlled
+from autovul.base.report import build, claim_words, controls, formats, held_equal
+from autovul.base.report.controlled import Controlled
+from autovul.base.report.line_figure import line_figure
 from autovul.base.result import Metric
 from autovul.base.statistics import Difference, Interval, Verdict
 from tests.base.report.records import MANUAL, campaign, make
@@ -48,7 +49,7 @@ def off(number):
 def test_networks_far_off_the_line_leave_equal_accuracy_undecided():
     rate = {"nas": (70, 60, 75, 55, 68), "manual": (50, 62, 40, 66, 52)}
     report = build(study(lambda g, n, clean: rate[g][n], lambda g, n: 90 + n + 2 * (g == "nas")))
-    finding, found = control(report, "fig2", controls.CLEAN_ACCURACY)
+    finding, found = control(report, "fig2", held_equal.CLEAN_ACCURACY)
     assert finding.verdict.direction == "holds"
     assert found.difference.these_networks.low > 0, "seeds alone would decide it"
     assert found.difference.architectures.low < 0 and found.survives(finding.verdict) == "undecided"
@@ -60,7 +61,7 @@ def test_networks_far_off_the_line_leave_equal_accuracy_undecided():
 def test_a_line_is_known_no_better_than_its_networks_are_measured():
     jitter = itertools.cycle([-30.0, 30.0])
     report = build(study(lambda g, n, clean: 50 + 12 * (g == "nas") + next(jitter), lambda g, n: 90 + n))
-    _, found = control(report, "fig2", controls.CLEAN_ACCURACY)
+    _, found = control(report, "fig2", held_equal.CLEAN_ACCURACY)
     these, general = found.difference.these_networks, found.difference.architectures
     assert general.low > 0 > these.low, "the means happen to lie on the line"
     assert found.interval == these and found.verdict.direction == "undecided"
@@ -68,7 +69,7 @@ def test_a_line_is_known_no_better_than_its_networks_are_measured():
 
 def test_four_networks_draw_no_line():
     results = [r for r in study(lambda g, n, clean: 60 + 10 * (g == "nas"), lambda g, n: 90 + n) if r.model[-1] in "01"]
-    _, found = control(build(results), "fig2", controls.CLEAN_ACCURACY)
+    _, found = control(build(results), "fig2", held_equal.CLEAN_ACCURACY)
     assert found.difference is None and "6 networks are the fewest that a line is drawn through" in found.note
 
 
@@ -102,7 +103,7 @@ def test_seeds_that_share_weights_in_part_are_said():
 
 def test_a_difference_that_is_all_clean_accuracy_does_not_survive():
     report = build(study(lambda g, n, clean: 3 * (clean - 80) + off(n), lambda g, n: 90 + n + 2 * (g == "nas")))
-    finding, found = control(report, "fig2", controls.CLEAN_ACCURACY)
+    finding, found = control(report, "fig2", held_equal.CLEAN_ACCURACY)
     assert finding.verdict.direction == "holds" and finding.reading.difference.estimate == pytest.approx(6)
     assert found.difference.estimate == pytest.approx(0, abs=1e-9)
     assert found.survives(finding.verdict) == "undecided"
@@ -111,13 +112,13 @@ def test_a_difference_that_is_all_clean_accuracy_does_not_survive():
 
 def test_a_difference_beside_clean_accuracy_survives():
     report = build(study(lambda g, n, clean: 60 + 10 * (g == "nas") + off(n), lambda g, n: 90 + n + 2 * (g == "nas")))
-    finding, found = control(report, "fig2", controls.CLEAN_ACCURACY)
+    finding, found = control(report, "fig2", held_equal.CLEAN_ACCURACY)
     assert found.difference.estimate == pytest.approx(10) and found.survives(finding.verdict) == "yes"
 
 
 def test_clean_accuracy_that_does_not_overlap_is_inseparable():
     report = build(study(lambda g, n, clean: 60 + 10 * (g == "nas"), lambda g, n: 80 + n + 9 * (g == "nas")))
-    _, found = control(report, "fig2", controls.CLEAN_ACCURACY)
+    _, found = control(report, "fig2", held_equal.CLEAN_ACCURACY)
     assert (
         found.difference is None
         and "Inseparable. The clean accuracy is 89.0 % to 93.0 % against 80.0 % to 84.0 %" in found.note
@@ -125,13 +126,13 @@ def test_clean_accuracy_that_does_not_overlap_is_inseparable():
 
 
 def test_without_training_records_equal_accuracy_is_not_known():
-    finding, found = control(build(campaign(2, ["fig2"])), "fig2", controls.CLEAN_ACCURACY)
+    finding, found = control(build(campaign(2, ["fig2"])), "fig2", held_equal.CLEAN_ACCURACY)
     assert "No train or validate records" in found.note and found.survives(finding.verdict) == "not known"
 
 
 def test_published_sizes_are_inseparable_and_variants_separate_them():
     results = campaign(2, ["fig2"])
-    _, found = control(build(results), "fig2", controls.SIZE)
+    _, found = control(build(results), "fig2", held_equal.SIZE)
     assert found.difference is None and "Inseparable" in found.note and "Variants of other width" in found.note
     narrow = [
         r.replace(options={**r.options, "width": 0.25}, facts={**r.facts, "parameters": r.facts["parameters"] // 16})
@@ -139,7 +140,7 @@ def test_published_sizes_are_inseparable_and_variants_separate_them():
         if r.group == "manual"
     ]
     report = build(results + narrow)
-    found = [each for controlled in report.controls.values() for each in controlled if each.name == controls.SIZE]
+    found = [each for controlled in report.controls.values() for each in controlled if each.name == held_equal.SIZE]
     assert any(each.difference is not None for each in found)
 
 
@@ -150,7 +151,7 @@ def test_variants_that_learn_more_separate_clean_accuracies():
         return 2 * (clean - 60) + 5 * (group == "nas") + off(number)
 
     own = study(rate, lambda group, number: 80 + number + 9 * (group == "nas"))
-    _, found = control(build(own), "fig2", controls.CLEAN_ACCURACY)
+    _, found = control(build(own), "fig2", held_equal.CLEAN_ACCURACY)
     assert found.difference is None and "Variants of other width or init_channels" in found.note
     wider = study(rate, lambda group, number: 90 + number)
     variants = [
@@ -160,11 +161,53 @@ def test_variants_that_learn_more_separate_clean_accuracies():
     ]
     report = build([*own, *variants])
     finding = next(each for each in report.findings if each.name == "fig2" and len(each.reading.first) == 5)
-    (found,) = [each for each in report.controls[finding.number] if each.name == controls.CLEAN_ACCURACY]
+    (found,) = [each for each in report.controls[finding.number] if each.name == held_equal.CLEAN_ACCURACY]
     assert found.difference.estimate == pytest.approx(5, abs=0.5) and found.difference.networks == (5, 5)
     assert found.survives(finding.verdict) == "yes"
     assert "80.0 % to 94.0 %" in found.note and "Of 10 networks in 15 sizes; each network counts once." in found.note
     assert report.html().count("in 15 sizes") >= 1
+
+
+def test_the_figure_of_equal_accuracy_draws_every_network_and_the_lines_between():
+    report = build(study(lambda g, n, clean: 60 + 2 * clean + 10 * (g == "nas"), lambda g, n: 90 + n + (g == "nas")))
+    finding, found = control(report, "fig2", held_equal.CLEAN_ACCURACY)
+    figure = line_figure(finding, found)
+    assert figure.title == "Success rate, % against clean accuracy, %" and len(figure.points) == 10
+    fits = {segment.group: segment for segment in figure.segments if segment.is_fit}
+    assert len(fits) == len(figure.segments) == 2, "no network has a variant"
+    for group, fit in fits.items():
+        own = sorted((point.left, point.top) for point in figure.points if point.network.group == group)
+        assert (fit.start, fit.end) == (pytest.approx(own[0], abs=0.5), pytest.approx(own[-1], abs=0.5))
+    assert "+10.00 points, is how far the two lines are apart." in figure.sentence
+    assert "Hollow" not in figure.sentence
+    assert report.html().count('class="fit') == 4, "of equal size as well"
+
+
+def test_the_figure_joins_networks_with_their_variants_and_draws_no_line_where_there_is_none():
+    own = study(lambda g, n, clean: 60 + off(n), lambda g, n: 80 + n + 9 * (g == "nas"))
+    wider = study(lambda g, n, clean: 70 + off(n), lambda g, n: 83 + n)
+    variants = [
+        r.replace(options={**r.options, "width": 2}, weights_sha256=r.weights_sha256[::-1])
+        for r in wider
+        if r.group == "manual"
+    ]
+    report = build([*own, *variants])
+    finding = next(each for each in report.findings if each.name == "fig2" and len(each.reading.first) == 5)
+    (found,) = [each for each in report.controls[finding.number] if each.name == held_equal.CLEAN_ACCURACY]
+    figure = line_figure(finding, found)
+    assert found.difference is None and figure.sentence.startswith("No line can be drawn through both sides. Hollow:")
+    assert [point.network.label for point in figure.points if point.is_variant] == [
+        f"manual{n} (width 2)" for n in range(5)
+    ]
+    assert [(s.is_fit, s.group) for s in figure.segments] == [(False, "manual")] * 5
+    places = {(point.left, point.top): point.network.name for point in figure.points}
+    assert all(places[s.start] == places[s.end] and s.start[0] < s.end[0] for s in figure.segments)
+
+
+def test_too_few_networks_have_no_figure():
+    results = [r for r in study(lambda g, n, clean: 60 + 10 * (g == "nas"), lambda g, n: 90 + n) if r.model[-1] in "01"]
+    finding, found = control(build(results), "fig2", held_equal.CLEAN_ACCURACY)
+    assert found.covariate is not None and line_figure(finding, found) is None
 
 
 @pytest.mark.parametrize("largest, alike", [(12_900, True), (13_100, False)])
@@ -174,13 +217,13 @@ def test_where_all_sizes_are_as_good_as_equal_the_difference_is_as_it_stands(lar
         r.replace(facts={**r.facts, "parameters": networks.get(r.model.partition("_s1")[0], 11_000)})
         for r in campaign(2, ["fig2"])
     ]
-    finding, found = control(build(results), "fig2", controls.SIZE)
+    finding, found = control(build(results), "fig2", held_equal.SIZE)
     assert ("All have 10 k to 12.9 k parameters" in found.note) == alike
     assert (found.difference == finding.reading.difference) == alike
     if alike:
         assert found.survives(finding.verdict) == ("yes" if finding.verdict.direction == "holds" else "not known")
     unknown = [r.replace(facts={}) if r.model.startswith("sgas") else r for r in results]
-    assert "as good as" not in control(build(unknown), "fig2", controls.SIZE)[1].note
+    assert "as good as" not in control(build(unknown), "fig2", held_equal.SIZE)[1].note
 
 
 def test_a_claims_own_controls_read_other_metrics_and_grid_values():
@@ -227,11 +270,11 @@ def test_a_control_without_records_says_which():
 
 def test_a_control_of_a_side_that_was_not_measured_says_so():
     searched = [r for r in campaign(2, ["table4"]) if r.group != "mitigated"]
-    for name in (controls.SIZE,):
+    for name in (held_equal.SIZE,):
         _, found = control(build(searched), "table4", name)
         assert found.note == "No records of mitigated." and found.difference is None
     searched = [r for r in campaign(2, ["fig2"]) if r.group == "nas"]
-    for name in (controls.SIZE, controls.CLEAN_ACCURACY):
+    for name in (held_equal.SIZE, held_equal.CLEAN_ACCURACY):
         _, found = control(build(searched), "fig2", name)
         assert found.note == "No records of manual."
 
