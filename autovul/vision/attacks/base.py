@@ -24,6 +24,7 @@ from autovul.base.training.options import TrainingOptions
 from autovul.base.training.precision import gains_by_channels_last
 from autovul.vision.datasets import ImageDataset
 from autovul.vision.models.base import ComposedModel, structure
+from autovul.vision.models.probe import probing
 
 if TYPE_CHECKING:
     from autovul.base.result import Result
@@ -126,31 +127,15 @@ def untouched(model: nn.Module) -> Iterator[nn.Module]:
     only. Restored are each module's mode, each parameter's ``requires_grad``, every buffer with its content, and the
     random state of torch (a model may draw at inference). ``.grad`` is never written, because nothing asks for it.
     """
-    modes = [(module, module.training) for module in model.modules()]
     wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    # A forward pass may write into a buffer, or put another tensor in its place.
-    buffers = [
-        (module, name, buffer, buffer.clone())
-        for module in model.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
-    device = device_of(model)
-    try:
-        drawn = torch.random.fork_rng([device] if device.type == "cuda" else [])
-        with drawn, torch.inference_mode(False), torch.enable_grad():
-            model.eval()
+    with probing(model), torch.inference_mode(False), torch.enable_grad():
+        try:
             for parameter, _ in wanted:
                 parameter.requires_grad_(False)
             yield model
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        for parameter, want in wanted:
-            parameter.requires_grad_(want)
-        with torch.no_grad():
-            for owner, name, buffer, content in buffers:
-                owner._buffers[name] = buffer.copy_(content)
+        finally:
+            for parameter, want in wanted:
+                parameter.requires_grad_(want)
 
 
 def quick(model: nn.Module) -> nn.Module:

@@ -12,19 +12,25 @@ from torch import nn
 @contextmanager
 def probing(model: nn.Module) -> Iterator[None]:
     """Eval mode inside; afterwards each submodule's mode, all buffers and the random generators are as they were."""
-    modes = {module: module.training for module in model.modules()}
-    buffers = {buffer: buffer.detach().clone() for buffer in model.buffers()}
-    devices = {tensor.device for tensor in model.parameters() if tensor.device.type == "cuda"}
-    with torch.random.fork_rng(devices=[*devices]):
-        model.eval()
-        try:
+    modes = [(module, module.training) for module in model.modules()]
+    # A forward pass may write into a buffer, or put another tensor in its place.
+    buffers = [
+        (module, name, buffer, buffer.detach().clone())
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    devices = {tensor.device for tensor in (*model.parameters(), *model.buffers()) if tensor.device.type == "cuda"}
+    try:
+        with torch.random.fork_rng(devices=[*devices]):  # a model may draw at inference
+            model.eval()
             yield
-        finally:
-            for module, training in modes.items():
-                module.training = training
-            with torch.no_grad():
-                for buffer, value in buffers.items():
-                    buffer.copy_(value)
+    finally:
+        for module, training in modes:
+            module.training = training
+        with torch.no_grad():
+            for owner, name, buffer, content in buffers:
+                owner._buffers[name] = buffer.copy_(content)
 
 
 def grey_images(model: nn.Module, data_shape: Sequence[int], count: int) -> torch.Tensor:
