@@ -268,6 +268,8 @@ def _judge(
         if on_side(network, (*claim.first, *claim.second)) or network.group == "yours"
     ]
     there = [any(on_side(network, side) for network in networks) for side in (claim.first, claim.second) if side]
+    if section.is_variants and not (claim.second and all(there)):
+        return None  # variants serve the controls of the claim on the networks that they are variants of
     # What runs only when it is named may share the runs of one side with another experiment.
     if not (all(there) if experiment.when_named else any(there)):
         return None

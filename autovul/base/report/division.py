@@ -4,24 +4,36 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from fractions import Fraction
 
 from autovul.base.report import catalogue
 from autovul.base.report.sections import Run
 from autovul.base.report.settings import lacking, network_name, size_marks, varying, weights_suffix
 
-EACH_ITS_OWN = "each its own"
-_Part = tuple[tuple[str, ...], tuple[str, ...]]
+_Key = tuple[tuple[str, ...], tuple[str, ...]]
 
 
-def by_setting(runs: list[Run]) -> list[tuple[dict[str, str], list[Run]]]:
+@dataclass(frozen=True)
+class Part:
+    """Runs that may be compared.
+
+    Args:
+        setting: The options that tell it apart.
+        runs: One or more.
+        is_variants: Whether they are of variants only, which stand beside no other network in its own size.
+    """
+
+    setting: dict[str, str]
+    runs: list[Run]
+    is_variants: bool
+
+
+def by_setting(runs: list[Run]) -> list[Part]:
     """Divide runs by the values of the options that vary within a network, and variants of a network from it.
 
     Options that change a network's size do not divide networks: each stands in its own size beside the others. But one
     that was trained alike in several sizes stands there in one of them, and in a part of its own with every other one.
-
-    Returns:
-        Each part's runs, with the options that tell it apart.
     """
     failed = [run for run in runs if run.result.status == "failed"]
     # A failed run may name fewer options than others do, so that it divides nothing while there are others.
@@ -37,11 +49,11 @@ def by_setting(runs: list[Run]) -> list[tuple[dict[str, str], list[Run]]]:
     shape = [name for name in catalogue.SHAPE if any(name in varying(members) for members in by_training.values())]
     names, own_sizes = sorted(options), {training: _own_size(members) for training, members in by_training.items()}
 
-    def part_of(run: Run) -> _Part:
+    def part_of(run: Run) -> _Key:
         is_own = size_marks(run.result) == own_sizes.get(_training(run), size_marks(run.result))
         return _values(run, names), () if is_own else _values(run, shape)
 
-    parts: dict[_Part, list[Run]] = defaultdict(list)
+    parts: dict[_Key, list[Run]] = defaultdict(list)
     for run in telling:
         parts[part_of(run)].append(run)
     settings = {
@@ -50,12 +62,12 @@ def by_setting(runs: list[Run]) -> list[tuple[dict[str, str], list[Run]]]:
     for run in failed if telling is not runs else ():
         part = part_of(run)
         if part not in parts:
-            known = [(name, run.settings[name]) for name in names if name in run.settings]
-            part = next((each for each in parts if {*known} <= {*settings[each].items()}), part)
+            known = {(name, run.settings[name]) for name in names if name in run.settings}
+            part = next((each for each in parts if known <= {*settings[each].items()}), part)
         parts[part].append(run)
         settings.setdefault(part, dict(zip(names, part[0], strict=True)) | _sizes([run], shape))
     ordered = sorted(parts, key=lambda part: (_natural(part[0]), _natural(part[1])))  # variants behind their networks
-    return [(settings[part], parts[part]) for part in ordered]
+    return [Part(settings[part], parts[part], bool(part[1])) for part in ordered]
 
 
 def _training(run: Run) -> tuple[str, ...]:
@@ -86,7 +98,7 @@ def _values(run: Run, names: Iterable[str]) -> tuple[str, ...]:
 def _sizes(runs: Iterable[Run], shape: Iterable[str]) -> dict[str, str]:
     """The options of size that the runs have in common."""
     found = {name: {value for run in runs for value in _values(run, [name])} for name in shape}
-    return {name: values.pop() if len(values) == 1 else EACH_ITS_OWN for name, values in found.items()}
+    return {name: values.pop() for name, values in found.items() if len(values) == 1}
 
 
 def _natural(values: tuple[str, ...]) -> list[tuple[int, float, str]]:

@@ -128,6 +128,7 @@ class Section:
         networks: By group, then by name.
         metrics: The metrics of its tables, the main one first.
         differing: Options that are not the same for all networks: their values, and who has each.
+        is_variants: Whether its networks stand elsewhere in their own size (see `division`).
         several_data: Whether other sections show other data under the same name.
         replaced: How many older records of the same run were left aside.
         remade: Networks of which there are records from before their code or their cells changed: left aside too.
@@ -142,6 +143,7 @@ class Section:
     networks: tuple[Network, ...]
     metrics: tuple[str, ...]
     differing: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    is_variants: bool = False
     several_data: bool = False
     replaced: int = 0
     remade: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from autovul.base.report import catalogue
-from autovul.base.report.division import by_setting
+from autovul.base.report.division import Part, by_setting
 from autovul.base.report.sections import Network, Run, Section
 from autovul.base.report.settings import network_name, settings_of, size_marks, varying
 from autovul.base.result import Result
@@ -35,9 +35,8 @@ def make_sections(results: Iterable[Result]) -> list[Section]:
         data[dataset].add(sha256)
     sections: list[Section] = []
     for key in sorted(families, key=_family_rank):
-        for setting, runs in by_setting(families[key]):
-            section = _make_section(len(sections) + 1, key, setting, runs, len(data[key[2]]) > 1)
-            sections.append(section)
+        for part in by_setting(families[key]):
+            sections.append(_make_section(len(sections) + 1, key, part, len(data[key[2]]) > 1))
     return sections
 
 
@@ -55,10 +54,8 @@ def _family_rank(key: tuple[str, ...]) -> tuple[Any, ...]:
     return (known.index(key[0]) if key[0] in known else len(known), *key)
 
 
-def _make_section(
-    number: int, key: tuple[str, ...], setting: dict[str, str], runs: list[Run], several: bool
-) -> Section:
-    runs, remade = _as_they_are(runs)
+def _make_section(number: int, key: tuple[str, ...], part: Part, several: bool) -> Section:
+    runs, remade = _as_they_are(part.runs)
     latest = _latest(runs)
     members: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in latest:
@@ -74,7 +71,8 @@ def _make_section(
         algorithm=key[1],
         dataset=key[2],
         data_sha256=key[3],
-        setting=setting,
+        setting=part.setting,
+        is_variants=part.is_variants,
         networks=tuple(networks),
         metrics=_metrics(key[0], [run.result for run in latest]),
         differing=_differing(networks),

@@ -160,8 +160,7 @@ def test_variants_that_learn_more_separate_clean_accuracies():
         if r.group == "manual"
     ]
     report = build([*own, *variants])
-    finding = next(each for each in report.findings if each.name == "fig2" and len(each.reading.first) == 5)
-    (found,) = [each for each in report.controls[finding.number] if each.name == held_equal.CLEAN_ACCURACY]
+    finding, found = control(report, "fig2", held_equal.CLEAN_ACCURACY)  # one: variants alone make no claim
     assert found.difference.estimate == pytest.approx(5, abs=0.5) and found.difference.networks == (5, 5)
     assert found.survives(finding.verdict) == "yes"
     assert "80.0 % to 94.0 %" in found.note and "Of 10 networks in 15 sizes; each network counts once." in found.note
@@ -192,8 +191,7 @@ def test_the_figure_joins_networks_with_their_variants_and_draws_no_line_where_t
         if r.group == "manual"
     ]
     report = build([*own, *variants])
-    finding = next(each for each in report.findings if each.name == "fig2" and len(each.reading.first) == 5)
-    (found,) = [each for each in report.controls[finding.number] if each.name == held_equal.CLEAN_ACCURACY]
+    finding, found = control(report, "fig2", held_equal.CLEAN_ACCURACY)  # one: variants alone make no claim
     figure = line_figure(finding, found)
     assert found.difference is None and figure.sentence.startswith("No line can be drawn through both sides. Hollow:")
     assert [point.network.label for point in figure.points if point.is_variant] == [

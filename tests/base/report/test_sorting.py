@@ -104,7 +104,7 @@ def test_networks_of_unlike_sizes_stand_together_and_variants_of_theirs_apart():
     together, *variants = sections(*runs)
     marks = {network.name: network.marks for network in together.networks}
     assert marks == {"a": ("width 0.1",), "b": ("width 0.3",), "c": ("width 0.2",), "darts": ("layers 4",)}
-    assert together.setting == {"width": "each its own"}
+    assert together.setting == {} and not together.is_variants and all(each.is_variants for each in variants)
     assert [(s.setting["width"], [n.name for n in s.networks]) for s in variants] == [
         ("0.1", ["c"]),
         ("0.2", ["a", "darts"]),
