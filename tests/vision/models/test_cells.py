@@ -143,6 +143,16 @@ def test_the_second_half_of_a_factorised_reduction_sees_odd_pixels():
     assert uneven[0, 1].tolist() == [[4, 0], [0, 0]]
 
 
+def test_factorized_reduction_gives_its_gradient_in_the_layout_of_its_input():
+    """Mixed layouts cost narrow cells a tenth of a training step on a CPU."""
+    reduce = FactorizedReduce(4, 4).to(memory_format=torch.channels_last)
+    found = []
+    x = torch.rand(2, 4, 6, 6).to(memory_format=torch.channels_last).requires_grad_() * 1.0
+    x.register_hook(found.append)
+    reduce(x).sum().backward()
+    assert found[0].is_contiguous(memory_format=torch.channels_last)
+
+
 def test_darts_has_the_dropouts_of_its_genotype():
     model = models.create("darts")
     dropouts = [module for module in model.modules() if isinstance(module, nn.Dropout)]
