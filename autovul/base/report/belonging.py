@@ -9,6 +9,7 @@ from typing import Any
 
 from autovul.base.experiments import Experiment
 from autovul.base.experiments.definition import LARGEST, SMALLEST
+from autovul.base.report import catalogue
 from autovul.base.report.sections import Network, Section
 from autovul.base.report.settings import network_name
 from autovul.base.result import Result
@@ -19,8 +20,11 @@ def families(sections: Sequence[Section], experiment: Experiment) -> list[list[S
     found: dict[tuple[Any, ...], list[Section]] = defaultdict(list)
     for section in sections:
         if _is_of(section, experiment) and matching(section, experiment.options):
-            rest = tuple(item for item in sorted(section.setting.items()) if item[0] not in experiment.grid)
-            key = section.experiment, section.algorithm, section.dataset, section.data_sha256, rest
+            # Networks in sizes of their own may happen to be all alike in one section and not in its sister.
+            left_out = {*experiment.grid, *(() if section.is_variants else catalogue.SHAPE)}
+            rest = tuple(item for item in sorted(section.setting.items()) if item[0] not in left_out)
+            data = section.dataset, section.data_sha256
+            key = section.experiment, section.algorithm, *data, section.is_variants, rest
             found[key].append(section)
     return list(found.values())
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from autovul.base.report import catalogue
+from autovul.base.report.own_size import Size, Training, training
 from autovul.base.report.sections import Run
 from autovul.base.report.settings import lacking, network_name, size_marks, varying, weights_suffix
-
-_Key = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -29,75 +29,71 @@ class Part:
     is_variants: bool
 
 
-def by_setting(runs: list[Run]) -> list[Part]:
+def by_setting(runs: list[Run], sizes: Mapping[Training, Sequence[Size]]) -> list[Part]:
     """Divide runs by the values of the options that vary within a network, and variants of a network from it.
 
     Options that change a network's size do not divide networks: each stands in its own size beside the others. But one
     that was trained alike in several sizes stands there in one of them, and in a part of its own with every other one.
+
+    Args:
+        runs: Of one experiment, algorithm and set of data.
+        sizes: Each network's, its own one first; where that was not measured, the next stands in its place.
     """
     failed = [run for run in runs if run.result.status == "failed"]
     # A failed run may name fewer options than others do, so that it divides nothing while there are others.
     telling = [run for run in runs if run.result.status != "failed"] or runs
     by_network: dict[tuple[str, str], list[Run]] = defaultdict(list)
-    by_training: dict[tuple[str, ...], list[Run]] = defaultdict(list)
     for run in telling:
         by_network[run.result.group, network_name(run.result)].append(run)
-        by_training[_training(run)].append(run)
     options = {name for members in by_network.values() for name in varying(members)} - {*catalogue.SHAPE}
     if len({weights_suffix(run.result) for run in telling}) > 1:
         options.add("suffix")  # weights of another training, even where each network has only one of them
-    shape = [name for name in catalogue.SHAPE if any(name in varying(members) for members in by_training.values())]
-    names, own_sizes = sorted(options), {training: _own_size(members) for training, members in by_training.items()}
-
-    def part_of(run: Run) -> _Key:
-        is_own = size_marks(run.result) == own_sizes.get(_training(run), size_marks(run.result))
-        return _values(run, names), () if is_own else _values(run, shape)
-
-    parts: dict[_Key, list[Run]] = defaultdict(list)
+    names = sorted(options)
+    parts: dict[tuple[str, ...], list[Run]] = defaultdict(list)
     for run in telling:
-        parts[part_of(run)].append(run)
-    settings = {
-        part: dict(zip(names, part[0], strict=True)) | _sizes(members, shape) for part, members in parts.items()
-    }
+        parts[_values(run, names)].append(run)
     for run in failed if telling is not runs else ():
-        part = part_of(run)
-        if part not in parts:
-            known = {(name, run.settings[name]) for name in names if name in run.settings}
-            part = next((each for each in parts if known <= {*settings[each].items()}), part)
-        parts[part].append(run)
-        settings.setdefault(part, dict(zip(names, part[0], strict=True)) | _sizes([run], shape))
-    ordered = sorted(parts, key=lambda part: (_natural(part[0]), _natural(part[1])))  # variants behind their networks
-    return [Part(settings[part], parts[part], bool(part[1])) for part in ordered]
+        own = _values(run, names)
+        fits = (each for each in parts if all(run.settings.get(n, v) == v for n, v in zip(names, each, strict=True)))
+        parts[own if own in parts else next(fits, own)].append(run)
+    return [
+        dataclasses.replace(part, setting={**dict(zip(names, values, strict=True)), **part.setting})
+        for values in sorted(parts, key=_natural)
+        for part in _by_size(parts[values], sizes)
+    ]
 
 
-def _training(run: Run) -> tuple[str, ...]:
-    """A network by name and by what its weights are called."""
-    return run.result.group, network_name(run.result), weights_suffix(run.result)
-
-
-def _own_size(runs: Iterable[Run]) -> tuple[str, ...]:
-    """The size in which a network stands beside others; in any other it is a variant of itself.
-
-    As published where it ran so; else that with the most seeds, and among equals the one that ran first.
-    """
-    sizes: dict[tuple[str, ...], list[Run]] = defaultdict(list)
+def _by_size(runs: list[Run], sizes: Mapping[Training, Sequence[Size]]) -> list[Part]:
+    """Networks in the size in which they stand beside others, then each kind of variant."""
+    by_training: dict[Training, list[Run]] = defaultdict(list)
     for run in runs:
-        sizes[size_marks(run.result)].append(run)
+        by_training[training(run)].append(run)
+    shape = [name for name in catalogue.SHAPE if any(name in varying(members) for members in by_training.values())]
+    together: list[Run] = []
+    variants: dict[tuple[str, ...], list[Run]] = defaultdict(list)
+    for name, members in by_training.items():
+        there = {size_marks(run.result) for run in members}
+        standing = next((size for size in sizes[name] if size in there), None)
+        for run in members:
+            is_standing = size_marks(run.result) == standing or _size_is_unknown(run)
+            (together if is_standing else variants[_values(run, shape)]).append(run)
+    parts = [(together, False)] if together else []
+    parts += [(variants[values], True) for values in sorted(variants, key=_natural)]
+    return [Part(_common(members, shape), members, is_variants) for members, is_variants in parts]
 
-    def rank(size: tuple[str, ...]) -> tuple[bool, int, tuple[str, int]]:
-        first = min((str(run.result.environment.get("created", "")), run.number) for run in sizes[size])
-        return size != (), -len({run.result.seed for run in sizes[size]}), first
 
-    return min(sizes, key=rank)
+def _size_is_unknown(run: Run) -> bool:
+    """Whether a run failed before its record named any options of size."""
+    return run.result.status == "failed" and not any(name in run.result.options for name in catalogue.SHAPE)
 
 
 def _values(run: Run, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(run.settings.get(name, lacking(name)) for name in names)
 
 
-def _sizes(runs: Iterable[Run], shape: Iterable[str]) -> dict[str, str]:
-    """The options of size that the runs have in common."""
-    found = {name: {value for run in runs for value in _values(run, [name])} for name in shape}
+def _common(runs: Iterable[Run], names: Iterable[str]) -> dict[str, str]:
+    """The options that all runs have alike."""
+    found = {name: {value for run in runs for value in _values(run, [name])} for name in names}
     return {name: values.pop() for name, values in found.items() if len(values) == 1}
 
 

@@ -20,20 +20,24 @@ ALIKE = 1.3  # sizes within this ratio are no explanation, and too like each oth
 
 def equal_accuracy(finding: Finding, sections: Sequence[Section], trainings: Trainings) -> Controlled:
     """The claim with the clean accuracy of the weights attacked held equal."""
+    if absent := without_a_side(finding):
+        return empty(finding, CLEAN_ACCURACY, absent)
     reading = _with_variants(finding, sections)
     accuracy = Covariate.of("clean accuracy", "%", reading, lambda network: trainings.of_network(network, ACCURACY))
     if not (accuracy.first and accuracy.second):
         note = "No train or validate records give the accuracy of both sides' networks."
-        return empty(finding, CLEAN_ACCURACY, without_a_side(finding) or note)
+        return empty(finding, CLEAN_ACCURACY, note)
     return _adjusted(finding, CLEAN_ACCURACY, reading, accuracy, lambda value: f"{value:.1f} %")
 
 
 def equal_size(finding: Finding, sections: Sequence[Section]) -> Controlled:
     """The claim with the logarithm of the number of parameters held equal; as it stands where all are as good as so."""
+    if absent := without_a_side(finding):
+        return empty(finding, SIZE, absent)
     claim, own = finding.claim, finding.reading
     networks = (*own.first, *own.second)
     sizes = [size for network in networks if (size := _log_parameters(network)) is not None]
-    is_known = own.difference is not None and len(sizes) == len(networks) and claim.halves != "parameters"
+    is_known = len(sizes) == len(networks) and claim.halves != "parameters"
     if is_known and max(sizes) - min(sizes) <= math.log10(ALIKE):
         span = " to ".join(_parameters(size) for size in (min(sizes), max(sizes)))
         note = f"All have {span} parameters, as good as equally many: the difference is as it stands."
@@ -45,7 +49,7 @@ def equal_size(finding: Finding, sections: Sequence[Section]) -> Controlled:
     parameters = Covariate.of("number of parameters", "log10", reading, _log_parameters)
     if not (parameters.first and parameters.second):
         note = "The records do not give the number of parameters of both sides' networks."
-        return empty(finding, SIZE, without_a_side(finding) or note)
+        return empty(finding, SIZE, note)
     return _adjusted(finding, SIZE, reading, parameters, _parameters)
 
 
@@ -96,9 +100,10 @@ def _adjusted(
     else:
         note += ". Judged by the wider interval." if difference else ": it does not vary within the sides."
     if rows > networks:
-        note += f" Of {formats.plural(networks, 'network')} in {rows} sizes; each network counts once."
+        note += f" With {formats.plural(rows - networks, 'variant')} of other size; each network counts once."
     if (left_out := len((*reading.first, *reading.second)) - rows) > 0:
-        note += f" {formats.plural(left_out, 'network')} of which it is not known left out."
+        who = formats.plural(left_out, "network or variant", "networks or variants")
+        note += f" {who} of unknown {covariate.name} left out."
     return Controlled(
         name,
         claim.metric,

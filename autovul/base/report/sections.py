@@ -69,7 +69,8 @@ class Network:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        return next((run.result.facts for run in self.runs if run.result.facts), {})
+        """Of a run that counts, if one has them."""
+        return next((run.result.facts for run in (*self.good, *self.runs) if run.result.facts), {})
 
     def by_seed(self, metric: str) -> dict[int, float]:
         """The metric's values, one for each run that counts and measured it."""

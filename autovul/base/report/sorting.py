@@ -8,6 +8,7 @@ from typing import Any
 
 from autovul.base.report import catalogue
 from autovul.base.report.division import Part, by_setting
+from autovul.base.report.own_size import sizes
 from autovul.base.report.sections import Network, Run, Section
 from autovul.base.report.settings import network_name, settings_of, size_marks, varying
 from autovul.base.result import Result
@@ -33,9 +34,10 @@ def make_sections(results: Iterable[Result]) -> list[Section]:
     data = defaultdict(set)
     for _, _, dataset, sha256 in families:
         data[dataset].add(sha256)
+    known = sizes(run for runs in families.values() for run in runs)
     sections: list[Section] = []
     for key in sorted(families, key=_family_rank):
-        for part in by_setting(families[key]):
+        for part in by_setting(families[key], known):
             sections.append(_make_section(len(sections) + 1, key, part, len(data[key[2]]) > 1))
     return sections
 
@@ -61,7 +63,7 @@ def _make_section(number: int, key: tuple[str, ...], part: Part, several: bool) 
     for run in latest:
         members[run.result.group, network_name(run.result)].append(run)
     networks = [
-        Network(name, group, tuple(sorted(found, key=lambda run: run.result.seed)), size_marks(found[0].result))
+        Network(name, group, tuple(sorted(found, key=lambda run: run.result.seed)), _marks(found))
         for (group, name), found in members.items()
     ]
     networks.sort(key=lambda network: catalogue.network_rank(network.group, network.name))
@@ -80,6 +82,11 @@ def _make_section(number: int, key: tuple[str, ...], part: Part, several: bool) 
         replaced=len(runs) - len(latest),
         remade=remade,
     )
+
+
+def _marks(runs: list[Run]) -> tuple[str, ...]:
+    """A run that failed early may not tell them."""
+    return size_marks(next((run for run in runs if run.result.status != "failed"), runs[0]).result)
 
 
 def _as_they_are(runs: list[Run]) -> tuple[list[Run], tuple[str, ...]]:

@@ -94,7 +94,7 @@ def adjusted_difference(
     these = weighted_interval(
         (first, weights[: len(first)].tolist()), (second, (-weights[len(first) :]).tolist()), level
     )
-    general = t_interval(estimate, *_variance_over_networks(weights, residuals, network, y - y.mean()), level)
+    general = t_interval(estimate, *_variance_over_networks(weights, residuals, network, y), level)
     first_level, second_level, slope = (float(value) for value in solution @ y)
     levels = first_level - slope * float(x.mean()), second_level - slope * float(x.mean())
     return AdjustedDifference(estimate, these, general, None, sizes, slope, levels)
@@ -126,5 +126,8 @@ def _variance_over_networks(
         # A row that draws the line alone has no residual to correct.
         root = np.where(values > 1e-10, values, np.inf) ** -0.5
         parts.append(weights[network == place] @ (vectors * root) @ vectors.T @ own)
-    terms, products = np.array(parts) @ y, np.array(parts) @ np.array(parts).T
+    rows = np.array(parts)
+    terms, products = rows @ y, rows @ rows.T
+    # What does not vary must have no variance at all; rounding would leave some.
+    terms[np.abs(terms) <= 1e-12 * (np.abs(rows) @ np.abs(y))] = 0
     return float(terms @ terms), float(np.trace(products)) ** 2 / float(np.square(products).sum())

@@ -20,14 +20,20 @@ def control(report, claim, name):
     return finding, found
 
 
-def study(rate, accuracy=lambda group, number: 90.0, size=lambda group, number: 10**6 * (number + 1), seeds=2):
+def study(
+    rate,
+    accuracy=lambda group, number: 90.0,
+    size=lambda group, number: 10**6 * (number + 1),
+    seeds=2,
+    names=lambda group, number: f"{group}{number}",
+):
     """Attack and training records of five networks a group."""
     options = campaign(1, ["fig2"])[0].options
     results = []
     for group in ("nas", "manual"):
         for number in range(5):
             for seed in range(seeds):
-                name, sha = f"{group}{number}", f"{group}{number}{seed}".ljust(64, "0")
+                name, sha = names(group, number), f"{group}{number}{seed}".ljust(64, "0")
                 facts = {"parameters": size(group, number)}
                 clean = accuracy(group, number)
                 value = rate(group, number, clean) + 0.2 * (seed - (seeds - 1) / 2)
@@ -163,8 +169,61 @@ def test_variants_that_learn_more_separate_clean_accuracies():
     finding, found = control(report, "fig2", held_equal.CLEAN_ACCURACY)  # one: variants alone make no claim
     assert found.difference.estimate == pytest.approx(5, abs=0.5) and found.difference.networks == (5, 5)
     assert found.survives(finding.verdict) == "yes"
-    assert "80.0 % to 94.0 %" in found.note and "Of 10 networks in 15 sizes; each network counts once." in found.note
-    assert report.html().count("in 15 sizes") >= 1
+    assert "80.0 % to 94.0 %" in found.note and "With 5 variants of other size; each network counts once." in found.note
+    assert report.html().count("With 5 variants") >= 1
+
+
+def enlarged(results, group="manual", **changes):
+    """Variants of a group's networks, twice as wide."""
+    found = [r for r in results if r.group == group]
+    return [
+        r.replace(**changes).replace(options={**r.options, "width": 2}, weights_sha256=r.weights_sha256[::-1])
+        for r in found
+    ]
+
+
+@pytest.mark.parametrize("changed", ["iteration", "data", "algorithm"])
+def test_variants_that_were_measured_otherwise_are_not_in_the_line(changed):
+    own = study(lambda g, n, clean: 60 + off(n), lambda g, n: 80 + n + 9 * (g == "nas"))
+    other = enlarged(study(lambda g, n, clean: 20 + off(n), lambda g, n: 90 + n))
+    attacks = [r for r in other if r.experiment == "adv_attack"]
+    rest = [r for r in other if r.experiment != "adv_attack"]
+    if changed == "iteration":
+        # A network that ran in both ways makes it a setting of its own.
+        again = own[0].replace(options={**own[0].options, "iteration": 99})
+        attacks = [again, *(r.replace(options={**r.options, "iteration": 99}) for r in attacks)]
+    elif changed == "data":
+        attacks = [r.replace(data_sha256="d" * 64) for r in attacks]
+    else:
+        attacks = [r.replace(algorithm="fmn") for r in attacks]
+    report = build([*own, *attacks, *rest])
+    finding = max((f for f in report.findings if f.name == "fig2"), key=lambda f: len(f.reading.networks))
+    assert (len(finding.reading.first), len(finding.reading.second)) == (5, 5)
+    (found,) = [each for each in report.controls[finding.number] if each.name == held_equal.CLEAN_ACCURACY]
+    assert len(found.covariate.second) == 5 and "variant" not in found.note.split("Variants")[0]
+
+
+def test_networks_of_one_name_in_two_groups_are_two():
+    report = build(study(lambda g, n, clean: 60 + off(n), lambda g, n: 90 + n, names=lambda g, n: f"net{n}"))
+    _, found = control(report, "fig2", held_equal.CLEAN_ACCURACY)
+    assert found.difference.networks == (5, 5) and "variant" not in found.note
+
+
+def test_variants_of_unknown_accuracy_are_left_out_and_counted():
+    own = study(lambda g, n, clean: 60 + off(n), lambda g, n: 90 + n)
+    unknown = [r for r in enlarged(own) if r.experiment == "adv_attack"]
+    _, found = control(build([*own, *unknown]), "fig2", held_equal.CLEAN_ACCURACY)
+    assert len(found.covariate.second) == 5
+    assert found.note.endswith("5 networks or variants of unknown clean accuracy left out.")
+
+
+def test_variants_of_both_sides_make_a_claim_and_of_one_side_none():
+    own = study(lambda g, n, clean: 60 + 10 * (g == "nas") + off(n), lambda g, n: 90 + n)
+    both = [*own, *enlarged(own), *enlarged(own, "nas")]
+    assert len([f for f in build(both).findings if f.name == "fig2"]) == 2
+    report = build([*own, *enlarged(own)])
+    assert len([f for f in report.findings if f.name == "fig2"]) == 1
+    assert len([f for f in report.findings if f.name == "table1"]) == 1, "nor one about a range"
 
 
 def test_the_figure_of_equal_accuracy_draws_every_network_and_the_lines_between():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from autovul.base.report import build, wording
+from autovul.base.result import Metric
 from tests.base.report.records import make
 
 
@@ -86,29 +89,73 @@ def test_a_narrowed_network_is_marked_and_named():
     assert narrowed.setting == {"layers": "8", "width": "0.25"}
 
 
+def sized(name, width, seed=1, **changes):
+    """A run of a network in a size; its number of parameters is 100,000 times the width."""
+    options = {**({} if width is None else {"width": width}), **changes.pop("options", {}), "suffix": f"_s{seed}"}
+    return make(name, "manual", seed, options=options, facts={"parameters": 100_000 * (width or 10)}, **changes)
+
+
+def standing(found):
+    return {network.name: network.marks for section in found if not section.is_variants for network in section.networks}
+
+
 def test_networks_of_unlike_sizes_stand_together_and_variants_of_theirs_apart():
-    """Each network stands in the size that it has most seeds of, else in the one that it ran in first."""
-    own, wide = {"width": 0.1, "suffix": "_s1"}, {"width": 0.2, "suffix": "_s1"}
-    later = {"created": "2025-02-01T00:00:00Z"}
-    earlier = {"created": "2025-01-01T00:00:00Z"}
-    runs = [
-        make("a", "manual", 1, options=wide, environment=later),
-        make("a", "manual", 1, options=own, environment=earlier),
-        make("b", "manual", 1, options={"width": 0.3, "suffix": "_s1"}, environment=later),
-        make("c", "manual", 1, options=own, environment=earlier),
-        make("c", "manual", 1, options=wide, environment=later),
-        make("c", "manual", 2, options={"width": 0.2, "suffix": "_s2"}, environment=later),
-        make("darts", "nas", 1, options={"layers": 4, "suffix": "_s1"}, environment=later),
-        make("darts", "nas", 1, options={"layers": 4, "width": 0.2, "suffix": "_s1"}, status="failed", metrics={}),
+    """Each stands in the size that it has most seeds of, else in that nearest to the others'."""
+    runs = [sized("a", 0.2), sized("a", 0.1), sized("b", 0.15), sized("c", 0.1), sized("c", 0.2), sized("c", 0.2, 2)]
+    runs += [sized("d", 0.1), sized("e", 0.1), make("darts", "nas", 1, options={"layers": 4, "suffix": "_s1"})]
+    for order in (runs, runs[::-1]):
+        together, *variants = found = sections(*order)
+        assert standing(found) == {
+            "a": ("width 0.1",),
+            "b": ("width 0.15",),
+            "c": ("width 0.2",),
+            "d": ("width 0.1",),
+            "e": ("width 0.1",),
+            "darts": ("layers 4",),
+        }
+        assert together.setting == {} and not together.is_variants and all(each.is_variants for each in variants)
+        apart = [(each.setting["width"], [network.name for network in each.networks]) for each in variants]
+        assert apart == [("0.1", ["c"]), ("0.2", ["a"])]
+
+
+def test_a_network_stands_in_one_size_in_all_sections_that_in_which_most_was_measured():
+    trained = {"experiment": "train", "algorithm": "", "metrics": {"valid_accuracy": Metric(90.0, "%")}}
+    runs = [sized("a", 0.1), sized("a", 0.1, **trained), sized("a", 0.2, 1), sized("a", 0.2, 2), sized("b", 0.2)]
+    found = sections(*runs)
+    assert standing(found) == {"a": ("width 0.1",), "b": ("width 0.2",)}
+    assert [section.experiment for section in found if section.is_variants] == ["adv_attack"]
+
+
+@pytest.mark.parametrize(("published", "marks"), [("ab", ()), ("a", ("width 0.1",))])
+def test_published_sizes_stand_only_beside_published_ones(published, marks):
+    narrow = [sized(name, 0.1) for name in "abcd"[: 4 if published == "a" else 3]]
+    found = sections(*narrow, *(sized(name, None) for name in published))
+    assert standing(found)["a"] == marks
+
+
+def test_where_a_network_was_not_measured_in_its_own_size_it_stands_in_the_one_that_it_has():
+    """No two sections have one setting, and the values of a grid find each other whatever sizes they have in common."""
+    runs = [sized(name, 0.1, options={"pgd_eps": eps}) for name in "ab" for eps in (8, 16)]
+    runs += [sized("c", 0.1, options={"pgd_eps": 8})]
+    runs += [sized("c", 0.2, seed, options={"pgd_eps": 16}) for seed in (1, 2)]
+    found = sections(*runs)
+    assert [section.setting["pgd_eps"] for section in found] == ["8", "16"]
+    assert [[network.marks for network in section.networks] for section in found] == [
+        [("width 0.1",)] * 3,
+        [("width 0.1",), ("width 0.1",), ("width 0.2",)],
     ]
-    together, *variants = sections(*runs)
-    marks = {network.name: network.marks for network in together.networks}
-    assert marks == {"a": ("width 0.1",), "b": ("width 0.3",), "c": ("width 0.2",), "darts": ("layers 4",)}
-    assert together.setting == {} and not together.is_variants and all(each.is_variants for each in variants)
-    assert [(s.setting["width"], [n.name for n in s.networks]) for s in variants] == [
-        ("0.1", ["c"]),
-        ("0.2", ["a", "darts"]),
-    ]
+
+
+def test_a_run_that_failed_in_another_size_gives_the_network_neither_its_label_nor_its_size():
+    failed = sized("r", 0.5, status="failed", metrics={})
+    early = make("r", "manual", 1, options={}, facts={}, status="failed", metrics={})
+    for lost in ([failed], [early], [failed, early]):
+        for order in (1, -1):
+            runs = [*lost, sized("r", 0.1, 2), sized("q", 0.1, 2)][::order]
+            (together,) = [each for each in sections(*runs) if not each.is_variants and len(each.networks) > 1]
+            (network,) = [each for each in together.networks if each.name == "r"]
+            assert network.label == "r (width 0.1)" and network.facts["parameters"] == 10_000
+            assert sum(len(each.networks) for each in sections(*runs)) == 2 + (failed in lost)
 
 
 def test_the_sizes_of_another_training_are_no_variants():

@@ -275,7 +275,7 @@ def test_variants_of_other_size_are_in_the_half_of_their_network():
     found, *_ = (each for each in report.findings if each.name == "fast_are_weaker")
     (equal,) = [each for each in report.controls[found.number] if each.name == "equal size"]
     assert equal.difference is not None and equal.difference.networks == (4, 4)
-    assert "Of 8 networks in 16 sizes; each network counts once." in equal.note
+    assert "With 8 variants of other size; each network counts once." in equal.note
 
 
 def chance_alone(networks, seeds):

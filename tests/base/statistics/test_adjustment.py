@@ -38,6 +38,13 @@ def test_adjusted_difference_is_least_squares_and_its_interval_one_network_left_
     assert found.architectures.margin == pytest.approx(stats.t.ppf(0.975, freedom) * np.linalg.norm(terms))
 
 
+def test_a_higher_level_is_wider_in_both_answers():
+    data = study(np.random.default_rng(2), 3)
+    low, high = adjusted_difference(*data, level=0.8), adjusted_difference(*data, level=0.99)
+    assert high.these_networks.margin > low.these_networks.margin
+    assert high.architectures.margin > 2 * low.architectures.margin
+
+
 def test_with_a_covariate_that_says_nothing_it_is_nearly_welchs():
     rng = np.random.default_rng(4)
     x = [*map(float, range(-30, 31))], [*map(float, range(-20, 21))]  # the same mean: the line takes nothing
@@ -92,6 +99,7 @@ def rows(rng, *, networks=(10, 7), between=(4.0, 4.0), sizes=(1, 1), slope=3.0, 
         {"sizes": (1, 3)},
         {"networks": (5, 5), "sizes": (1, 4)},
         {"networks": (9, 5), "sizes": (2, 2), "between": (2.0, 4.0)},
+        {"networks": (3, 4), "sizes": (3, 2)},
     ],
     ids=str,
 )
@@ -117,6 +125,30 @@ def test_each_network_counts_once_and_variants_do_not_make_networks():
     assert found.architectures.margin == pytest.approx(once.architectures.margin, rel=0.2)
     alone = adjusted_difference(first, again, x)
     assert alone.networks == (10, 27) and alone.estimate != pytest.approx(once.estimate)
+
+
+@pytest.mark.parametrize(
+    "values", [lambda x, first: 42.3, lambda x, first: 99.7 if first else 42.3, lambda x, first: 7 * x]
+)
+def test_what_does_not_vary_about_the_lines_has_an_interval_without_width(values):
+    """Rounding alone must not make a verdict."""
+    rng = np.random.default_rng(9)
+    for _ in range(200):
+        x = rng.normal(3, 1, rng.integers(3, 9)).tolist(), rng.normal(3, 1, rng.integers(3, 9)).tolist()
+        sides = [[{1: values(v, first)} for v in side] for side, first in zip(x, (True, False), strict=True)]
+        if (found := adjusted_difference(*sides, x)) is not None:
+            assert found.architectures.margin == 0
+
+
+def test_a_row_that_draws_the_line_alone_leaves_the_others_their_variance():
+    """Only one network differs in x: its residual is 0 and says nothing; of the rest it is Welch's difference."""
+    first, second = one_seed(1, 2, 4, 50), one_seed(1, 3, 7, 2)
+    found = adjusted_difference(first, second, ([1.0, 1.0, 1.0, 5.0], [1.0, 1.0, 1.0, 1.0]))
+    rest = welch_interval([1, 2, 4], [1, 3, 7, 2])
+    assert found.estimate == pytest.approx(rest.estimate)
+    variance = sum(np.var(values, ddof=1) / len(values) for values in ([1, 2, 4], [1, 3, 7, 2]))
+    widths = [found.architectures.margin / np.sqrt(variance), rest.margin / np.sqrt(variance)]
+    assert widths[0] == pytest.approx(widths[1], rel=0.2)
 
 
 def test_two_variants_of_one_network_are_not_two_networks_alike():
