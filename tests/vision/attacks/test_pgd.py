@@ -262,6 +262,16 @@ def test_model_and_random_state_are_untouched(images):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_a_model_that_draws_at_inference_leaves_the_random_state(images):
+    class Noisy(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x + 0.01 * torch.rand_like(x))
+
+    state = torch.get_rng_state()
+    attacks.create("pgd", iteration=2).perturb(Noisy(*small_network()), images, classes(0, 1, 2, 3, 4, 0))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_a_buffer_that_is_replaced_comes_back(images):
     class Counting(nn.Sequential):
         def __init__(self):
