@@ -182,16 +182,17 @@ def enlarged(results, group="manual", **changes):
     ]
 
 
-@pytest.mark.parametrize("changed", ["iteration", "data", "algorithm"])
+@pytest.mark.parametrize("changed", ["option", "data", "algorithm"])
 def test_variants_that_were_measured_otherwise_are_not_in_the_line(changed):
     own = study(lambda g, n, clean: 60 + off(n), lambda g, n: 80 + n + 9 * (g == "nas"))
     other = enlarged(study(lambda g, n, clean: 20 + off(n), lambda g, n: 90 + n))
     attacks = [r for r in other if r.experiment == "adv_attack"]
     rest = [r for r in other if r.experiment != "adv_attack"]
-    if changed == "iteration":
+    if changed == "option":
         # A network that ran in both ways makes it a setting of its own.
-        again = own[0].replace(options={**own[0].options, "iteration": 99})
-        attacks = [again, *(r.replace(options={**r.options, "iteration": 99}) for r in attacks)]
+        again = own[0].replace(options={**own[0].options, "precision": "bf16"})
+        attacks = [again, *(r.replace(options={**r.options, "precision": "bf16"}) for r in attacks)]
+        own = [r.replace(options={**r.options, "precision": "fp32"}) for r in own]
     elif changed == "data":
         attacks = [r.replace(data_sha256="d" * 64) for r in attacks]
     else:
@@ -201,6 +202,19 @@ def test_variants_that_were_measured_otherwise_are_not_in_the_line(changed):
     assert (len(finding.reading.first), len(finding.reading.second)) == (5, 5)
     (found,) = [each for each in report.controls[finding.number] if each.name == held_equal.CLEAN_ACCURACY]
     assert len(found.covariate.second) == 5 and "variant" not in found.note.split("Variants")[0]
+
+
+def test_controls_of_other_grid_values_are_found_where_one_value_has_variants():
+    results = [r.replace(options={**r.options, "init_channels": 4}) for r in campaign(2, ["sampled_variance"])]
+    variant = [
+        r.replace(options={**r.options, "init_channels": 8})
+        for r in results
+        if r.model.startswith("darts") and r.options["norm_statistics"] == "running"
+    ]
+    assert variant
+    _, alone = control(build(results), "searched_vary_less", "norm statistics estimated first")
+    _, found = control(build([*results, *variant]), "searched_vary_less", "norm statistics estimated first")
+    assert found.difference == alone.difference is not None
 
 
 def test_networks_of_one_name_in_two_groups_are_two():

@@ -101,7 +101,7 @@ def standing(found):
 
 def test_networks_of_unlike_sizes_stand_together_and_variants_of_theirs_apart():
     """Each stands in the size that it has most seeds of, else in that nearest to the others'."""
-    runs = [sized("a", 0.2), sized("a", 0.1), sized("b", 0.15), sized("c", 0.1), sized("c", 0.2), sized("c", 0.2, 2)]
+    runs = [sized("a", 0.05), sized("a", 0.1), sized("b", 0.15), sized("c", 0.1), sized("c", 0.2), sized("c", 0.2, 2)]
     runs += [sized("d", 0.1), sized("e", 0.1), make("darts", "nas", 1, options={"layers": 4, "suffix": "_s1"})]
     for order in (runs, runs[::-1]):
         together, *variants = found = sections(*order)
@@ -115,7 +115,7 @@ def test_networks_of_unlike_sizes_stand_together_and_variants_of_theirs_apart():
         }
         assert together.setting == {} and not together.is_variants and all(each.is_variants for each in variants)
         apart = [(each.setting["width"], [network.name for network in each.networks]) for each in variants]
-        assert apart == [("0.1", ["c"]), ("0.2", ["a"])]
+        assert apart == [("0.05", ["a"]), ("0.1", ["c"])]
 
 
 def test_a_network_stands_in_one_size_in_all_sections_that_in_which_most_was_measured():
@@ -148,7 +148,7 @@ def test_where_a_network_was_not_measured_in_its_own_size_it_stands_in_the_one_t
 
 def test_a_run_that_failed_in_another_size_gives_the_network_neither_its_label_nor_its_size():
     failed = sized("r", 0.5, status="failed", metrics={})
-    early = make("r", "manual", 1, options={}, facts={}, status="failed", metrics={})
+    early = make("r", "manual", 1, options={}, facts={"parameters": 999}, status="failed", metrics={})
     for lost in ([failed], [early], [failed, early]):
         for order in (1, -1):
             runs = [*lost, sized("r", 0.1, 2), sized("q", 0.1, 2)][::order]
@@ -156,6 +156,18 @@ def test_a_run_that_failed_in_another_size_gives_the_network_neither_its_label_n
             (network,) = [each for each in together.networks if each.name == "r"]
             assert network.label == "r (width 0.1)" and network.facts["parameters"] == 10_000
             assert sum(len(each.networks) for each in sections(*runs)) == 2 + (failed in lost)
+
+
+def test_a_run_that_failed_early_divides_nothing():
+    runs = [sized("a", 0.1, seed, options={"pgd_eps": eps}) for seed in (1, 2) for eps in (8, 16)]
+    found = sections(*runs, make("a", "manual", 3, options={}, status="failed", metrics={}))
+    assert [section.setting for section in found] == [{"pgd_eps": "8"}, {"pgd_eps": "16"}]
+    assert sorted(len(network.runs) for section in found for network in section.networks) == [2, 3]
+
+
+def test_networks_of_one_name_in_two_groups_are_no_variants_of_each_other():
+    (section,) = sections(sized("a", 0.1), make("a", "nas", 1, options={"width": 0.2, "suffix": "_s1"}))
+    assert [network.label for network in section.networks] == ["a (width 0.1)", "a (width 0.2)"]
 
 
 def test_the_sizes_of_another_training_are_no_variants():
