@@ -83,6 +83,8 @@ class Controlled:
     def verdict(self) -> Verdict | None:
         if self.interval is None or self.goal is None or not self.judged:
             return None
+        if self.difference is not None and self.difference.these_networks is None:
+            return None  # with one seed a network what chance does is not known, as for the claim
         return verdict(self.interval, self.goal, self.tolerance)
 
     def survives(self, claimed: Verdict | None) -> Survival:

@@ -73,6 +73,14 @@ def test_a_line_is_known_no_better_than_its_networks_are_measured():
     assert found.interval == these and found.verdict.direction == "undecided"
 
 
+def test_with_one_seed_a_line_is_drawn_and_not_judged():
+    report = build(study(lambda g, n, clean: 60 + 10 * (g == "nas") + off(n), lambda g, n: 90 + n, seeds=1))
+    finding, found = control(report, "fig2", held_equal.CLEAN_ACCURACY)
+    assert finding.verdict is None and found.verdict is None
+    assert found.difference.architectures.low > 0 and found.interval == found.difference.architectures
+    assert claim_words.survival(found, finding) == formats.NONE
+
+
 def test_four_networks_draw_no_line():
     results = [r for r in study(lambda g, n, clean: 60 + 10 * (g == "nas"), lambda g, n: 90 + n) if r.model[-1] in "01"]
     _, found = control(build(results), "fig2", held_equal.CLEAN_ACCURACY)
