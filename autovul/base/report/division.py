@@ -65,24 +65,35 @@ def by_setting(runs: list[Run], sizes: Mapping[Training, Sequence[Size]]) -> lis
 
 def _by_size(runs: list[Run], sizes: Mapping[Training, Sequence[Size]]) -> list[Part]:
     """Networks in the size in which they stand beside others, then each kind of variant."""
+    untold = [run for run in runs if _size_is_untold(run)]
     by_training: dict[Training, list[Run]] = defaultdict(list)
     for run in runs:
-        by_training[training(run)].append(run)
-    shape = [name for name in catalogue.SHAPE if any(name in varying(members) for members in by_training.values())]
+        if not _size_is_untold(run):
+            by_training[training(run)].append(run)
+    standing = {}
+    for name, members in by_training.items():
+        there = {size_marks(run.result) for run in members}
+        standing[name] = next((size for size in sizes[name] if size in there), None)  # none, if all these failed
+    shape = [
+        option
+        for option in catalogue.SHAPE
+        if any(option in varying(members) or standing[name] is None for name, members in by_training.items())
+    ]
     together: list[Run] = []
     variants: dict[tuple[str, ...], list[Run]] = defaultdict(list)
     for name, members in by_training.items():
-        there = {size_marks(run.result) for run in members}
-        standing = next((size for size in sizes[name] if size in there), None)
         for run in members:
-            is_standing = size_marks(run.result) == standing or _size_is_unknown(run)
-            (together if is_standing else variants[_values(run, shape)]).append(run)
+            (together if size_marks(run.result) == standing[name] else variants[_values(run, shape)]).append(run)
     parts = [(together, False)] if together else []
     parts += [(variants[values], True) for values in sorted(variants, key=_natural)]
-    return [Part(_common(members, shape), members, is_variants) for members, is_variants in parts]
+    found = [Part(_common(members, shape), members, is_variants) for members, is_variants in parts]
+    if not untold:
+        return found
+    first, *rest = found or [Part({}, [], False)]
+    return [dataclasses.replace(first, runs=[*first.runs, *untold]), *rest]
 
 
-def _size_is_unknown(run: Run) -> bool:
+def _size_is_untold(run: Run) -> bool:
     """Whether a run failed before its record named any options of size."""
     return run.result.status == "failed" and not any(name in run.result.options for name in catalogue.SHAPE)
 

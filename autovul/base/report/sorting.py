@@ -137,7 +137,7 @@ def _metrics(experiment: str, results: list[Result]) -> tuple[str, ...]:
 
 
 def _differing(networks: list[Network]) -> dict[str, dict[str, list[str]]]:
-    """As `settings.varying`; an option of structure only where networks of a kind differ in it, since other kinds lack it."""
+    """As `varying`; an option of structure only where networks of a kind differ in it, since other kinds lack it."""
     runs = [run for network in networks for run in network.good]
     kinds: dict[str, list[Run]] = defaultdict(list)
     for run in runs:

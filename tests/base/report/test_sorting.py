@@ -165,6 +165,18 @@ def test_a_run_that_failed_early_divides_nothing():
     assert sorted(len(network.runs) for section in found for network in section.networks) == [2, 3]
 
 
+def test_a_network_that_failed_here_in_a_size_that_ran_nowhere_stands_beside_no_other():
+    trained = {"experiment": "train", "algorithm": "", "metrics": {"valid_accuracy": Metric(90.0, "%")}}
+    lost = sized("a", 0.5, status="failed", metrics={})
+    found = sections(sized("a", 0.1, **trained), lost, sized("b", 0.1))
+    assert [(each.experiment, each.is_variants, [n.name for n in each.networks]) for each in found] == [
+        ("train", False, ["a"]),
+        ("adv_attack", False, ["b"]),
+        ("adv_attack", True, ["a"]),
+    ]
+    assert found[1].setting != found[2].setting and found[2].setting["width"] == "0.5"
+
+
 def test_networks_of_one_name_in_two_groups_are_no_variants_of_each_other():
     (section,) = sections(sized("a", 0.1), make("a", "nas", 1, options={"width": 0.2, "suffix": "_s1"}))
     assert [network.label for network in section.networks] == ["a (width 0.1)", "a (width 0.2)"]
