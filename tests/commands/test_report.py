@@ -51,7 +51,8 @@ def test_experiments_of_ones_own_latex_and_figures(folder, capsys):
     tables = (report / "claims.tex").read_text(encoding="utf-8")
     assert "mine & cifar10" in tables
     assert [path.name for path in sorted((report / "figures").iterdir())] == [
-        *("01_fig2_difference.pdf", "01_fig2_networks.pdf", "02_mine_difference.pdf", "02_mine_networks.pdf")
+        *("01_fig2_difference.pdf", "01_fig2_equal-size.pdf", "01_fig2_networks.pdf"),
+        *("02_mine_difference.pdf", "02_mine_equal-size.pdf", "02_mine_networks.pdf"),
     ]
     assert all(path.read_bytes().startswith(b"%PDF") for path in (report / "figures").iterdir())
 

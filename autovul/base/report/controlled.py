@@ -21,19 +21,21 @@ class Covariate:
     Args:
         name, unit: Of what it is.
         first, second: Networks and variants of theirs by the claim's sides, each with its value.
+        yours: The user's own networks, which are on neither side.
     """
 
     name: str
     unit: str
     first: tuple[tuple[Network, float], ...]
     second: tuple[tuple[Network, float], ...]
+    yours: tuple[tuple[Network, float], ...]
 
     @classmethod
     def of(cls, name: str, unit: str, reading: Reading, value: Callable[[Network], float | None]) -> Covariate:
         """Of those networks of which it is known."""
-        sides = (((network, value(network)) for network in side) for side in (reading.first, reading.second))
-        first, second = (tuple((network, x) for network, x in side if x is not None) for side in sides)
-        return cls(name, unit, first, second)
+        parts = ([(n, value(n)) for n in part] for part in (reading.first, reading.second, reading.yours))
+        first, second, yours = (tuple((network, x) for network, x in part if x is not None) for part in parts)
+        return cls(name, unit, first, second, yours)
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from autovul.base.report import catalogue, formats
 from autovul.base.report.belonging import matching
 from autovul.base.report.claims import Finding, Reading, read
 from autovul.base.report.controlled import Controlled, Covariate, empty, without_a_side
 from autovul.base.report.sections import Network, Section
+from autovul.base.report.side_names import side_names
 from autovul.base.report.traits import ACCURACY, Trainings, fact
-from autovul.base.statistics import adjusted_difference, separable
+from autovul.base.statistics import AdjustedDifference, adjusted_difference, separable
 from autovul.base.statistics.adjustment import LEAST_FOR_A_LINE
 
 CLEAN_ACCURACY, SIZE = "equal clean accuracy", "equal size"
@@ -104,6 +105,8 @@ def _adjusted(
     if (left_out := len((*reading.first, *reading.second)) - rows) > 0:
         who = formats.plural(left_out, "network or variant", "networks or variants")
         note += f" {who} of unknown {covariate.name} left out."
+    if difference is not None:
+        note = " ".join([note, *_yours(finding, covariate, difference)])
     return Controlled(
         name,
         claim.metric,
@@ -116,3 +119,22 @@ def _adjusted(
         judged=not finding.confounds,
         covariate=covariate,
     )
+
+
+def _yours(finding: Finding, covariate: Covariate, line: AdjustedDifference) -> Iterator[str]:
+    """What the lines of both sides give for each of the user's own networks, beside what was measured."""
+    values = [x for _, x in (*covariate.first, *covariate.second)]
+    unit = finding.reading.unit
+    for network, x in covariate.yours:
+        value = network.mean(finding.claim.metric)
+        if not min(values) <= x <= max(values):
+            yield f"{network.label} lies beyond the others' {covariate.name}."
+        elif value is not None:
+            given = (
+                f"{formats.with_unit(level + line.slope * x, unit)} ({side})"
+                for level, side in zip(line.levels, side_names(finding.claim), strict=True)
+            )
+            yield (
+                f"{network.label} has {formats.with_unit(value, unit)}, and at its {covariate.name} the lines give "
+                f"{' and '.join(given)}."
+            )

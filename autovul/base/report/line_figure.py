@@ -27,9 +27,10 @@ def line_figure(finding: Finding, controlled: Controlled) -> Scatter | None:
     if covariate is None:
         return None
     own = {(n.group, n.name, n.marks) for n in finding.reading.networks}
-    values = [(n, x, n.mean(controlled.metric) or 0.0) for n, x in (*covariate.first, *covariate.second)]
-    if len({(network.group, network.name) for network, _, _ in values}) < LEAST_FOR_A_LINE:
+    on_sides = (*covariate.first, *covariate.second)
+    if len({(network.group, network.name) for network, _ in on_sides}) < LEAST_FOR_A_LINE:
         return None
+    values = [(n, x, n.mean(controlled.metric) or 0.0) for n, x in (*on_sides, *covariate.yours)]
     fits = [*_fits(controlled, covariate)]
     between = axes([*((x, y) for _, x, y in values), *(end for _, *ends in fits for end in ends)])
     points = tuple(
@@ -49,7 +50,7 @@ def line_figure(finding: Finding, controlled: Controlled) -> Scatter | None:
         segments=tuple(segments),
         x_axis=between[0],
         y_axis=between[1],
-        sentence=_sentence(controlled, points),
+        sentence=_sentence(controlled, covariate, points),
     )
 
 
@@ -68,11 +69,13 @@ def _group(side: list[Network]) -> str:
     return groups.pop() if len(groups) == 1 else ""
 
 
-def _sentence(controlled: Controlled, points: tuple[Point, ...]) -> str:
+def _sentence(controlled: Controlled, covariate: Covariate, points: tuple[Point, ...]) -> str:
     parts = ["No line can be drawn through both sides."]
     if controlled.line is not None:
         difference = formats.with_unit(controlled.line.estimate, controlled.unit, signed=True)
         parts = [f"The difference under this control, {difference}, is how far the two lines are apart."]
     if any(point.is_variant for point in points):
         parts.append("Hollow: networks in other sizes, joined with their own.")
+    if covariate.yours:
+        parts.append("Yours are on neither side, and no line is drawn through them.")
     return " ".join(parts)

@@ -283,6 +283,28 @@ def test_the_figure_joins_networks_with_their_variants_and_draws_no_line_where_t
     assert all(places[s.start] == places[s.end] and s.start[0] < s.end[0] for s in figure.segments)
 
 
+def test_your_own_networks_are_told_what_the_lines_give_at_their_accuracy():
+    own = study(lambda g, n, clean: 2 * (clean - 60) + 10 * (g == "nas"), lambda g, n: 90 + n + (g == "nas"))
+    like = [r for r in own if r.model.startswith("manual2")]
+
+    def mine(name, accuracy):
+        for r in like:
+            trained = {"valid_accuracy": Metric(accuracy, "%", 1000)}
+            metrics = trained if r.experiment == "train" else {"success_rate": Metric(30.0, "%", 1000)}
+            yield r.replace(model=name, group="yours", metrics=metrics, weights_sha256=name.ljust(64, "0"))
+
+    alone = control(build(own), "fig2", held_equal.CLEAN_ACCURACY)[1]
+    report = build([*own, *mine("mine", 92.5), *mine("better", 99.0)])
+    finding, found = control(report, "fig2", held_equal.CLEAN_ACCURACY)
+    assert found.difference == alone.difference, "it is on neither side"
+    assert "better lies beyond the others' clean accuracy." in found.note
+    told = "mine has 30.00 %, and at its clean accuracy the lines give 75.00 % (NAS) and 65.00 % (manual)."
+    assert told in found.note and told in report.markdown() and told in report.html()
+    figure = line_figure(finding, found)
+    assert {point.network.name for point in figure.points if point.network.group == "yours"} == {"mine", "better"}
+    assert figure.sentence.endswith("Yours are on neither side, and no line is drawn through them.")
+
+
 def test_too_few_networks_have_no_figure():
     results = [r for r in study(lambda g, n, clean: 60 + 10 * (g == "nas"), lambda g, n: 90 + n) if r.model[-1] in "01"]
     finding, found = control(build(results), "fig2", held_equal.CLEAN_ACCURACY)
