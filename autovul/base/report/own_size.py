@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import median
+from statistics import median_low
 
 from autovul.base.report import catalogue
 from autovul.base.report.sections import Run
@@ -25,9 +25,9 @@ def training(run: Run) -> Training:
 def sizes(runs: Iterable[Run]) -> dict[Training, list[Size]]:
     """Each network's sizes, its own one first.
 
-    Its own is that in which most was measured (experiments and their settings, then seeds). Among equals it is the
-    published one, if most networks beside it have theirs, and else not; then that with the number of parameters nearest
-    to the median of all.
+    Its own is that in which most was measured (experiments and their settings). Among equals it is the published one,
+    if most networks beside it have theirs, and else not; then that with the number of parameters nearest to the median
+    of all, whichever has more seeds: networks of like size are to stand together.
 
     Args:
         runs: All of a report, so that a network stands in the same size in all its sections. Those that failed count
@@ -50,15 +50,15 @@ def _ordered(networks: Mapping[Training, Mapping[Size, Sequence[Run]]]) -> dict[
     """Of networks that stand beside each other."""
     mostly_published = 2 * sum(() in by_size for by_size in networks.values()) > len(networks)
     known = [_log_parameters(runs) for by_size in networks.values() for runs in by_size.values()]
-    middle = median([size for size in known if size is not None] or [0.0])
+    # One that there is, so that of two sizes of each network all choose the same.
+    middle = median_low([size for size in known if size is not None] or [0.0])
 
-    def rank(size: Size, runs: Sequence[Run]) -> tuple[int, int, bool, float, Size]:
+    def rank(size: Size, runs: Sequence[Run]) -> tuple[int, bool, float, Size]:
         measured = {_measured(run) for run in runs}
-        seeds = {run.result.seed for run in runs}
         is_odd = (size == ()) is not mostly_published
         parameters = _log_parameters(runs)
         apart = math.inf if parameters is None else abs(parameters - middle)
-        return -len(measured), -len(seeds), is_odd, apart, size
+        return -len(measured), is_odd, apart, size
 
     return {name: sorted(found, key=lambda size: rank(size, found[size])) for name, found in networks.items()}
 

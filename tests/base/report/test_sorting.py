@@ -100,7 +100,7 @@ def standing(found):
 
 
 def test_networks_of_unlike_sizes_stand_together_and_variants_of_theirs_apart():
-    """Each stands in the size that it has most seeds of, else in that nearest to the others'."""
+    """Each stands in the size nearest to the others', however many seeds another one has."""
     runs = [sized("a", 0.05), sized("a", 0.1), sized("b", 0.15), sized("c", 0.1), sized("c", 0.2), sized("c", 0.2, 2)]
     runs += [sized("d", 0.1), sized("e", 0.1), make("darts", "nas", 1, options={"layers": 4, "suffix": "_s1"})]
     for order in (runs, runs[::-1]):
@@ -108,14 +108,20 @@ def test_networks_of_unlike_sizes_stand_together_and_variants_of_theirs_apart():
         assert standing(found) == {
             "a": ("width 0.1",),
             "b": ("width 0.15",),
-            "c": ("width 0.2",),
+            "c": ("width 0.1",),
             "d": ("width 0.1",),
             "e": ("width 0.1",),
             "darts": ("layers 4",),
         }
         assert together.setting == {} and not together.is_variants and all(each.is_variants for each in variants)
         apart = [(each.setting["width"], [network.name for network in each.networks]) for each in variants]
-        assert apart == [("0.05", ["a"]), ("0.1", ["c"])]
+        assert apart == [("0.05", ["a"]), ("0.2", ["c"])]
+
+
+def test_of_two_sizes_of_every_network_all_stand_in_the_same():
+    widths = {"a": 0.56, "b": 0.6, "c": 0.65, "d": 0.7}
+    found = sections(*(sized(name, times * width) for name, width in widths.items() for times in (1, 4)))
+    assert standing(found) == {name: (f"width {width}",) for name, width in widths.items()}
 
 
 def test_a_network_stands_in_one_size_in_all_sections_that_in_which_most_was_measured():
