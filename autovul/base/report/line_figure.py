@@ -30,7 +30,8 @@ def line_figure(finding: Finding, controlled: Controlled) -> Scatter | None:
     on_sides = (*covariate.first, *covariate.second)
     if len({(network.group, network.name) for network, _ in on_sides}) < LEAST_FOR_A_LINE:
         return None
-    values = [(n, x, n.mean(controlled.metric) or 0.0) for n, x in (*on_sides, *covariate.yours)]
+    read = ((n, x, n.mean(controlled.metric)) for n, x in (*on_sides, *covariate.yours))
+    values = [(n, x, y) for n, x, y in read if y is not None]
     fits = [*_fits(controlled, covariate)]
     between = axes([*((x, y) for _, x, y in values), *(end for _, *ends in fits for end in ends)])
     points = tuple(
