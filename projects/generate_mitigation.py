@@ -26,7 +26,7 @@ from autovul.vision.utils.model_archs.darts.mitigation import CELLS, mitigate
 class MitigationOptions(Options):
     """Which genotype is changed, and how."""
 
-    genotype: str = option("darts", "Genotype to start from: a name, or a YAML or JSON file.")
+    genotype: str = option("darts", "Genotype to start from: a name, or a file of one.")
     deep: bool = option(False, "Every node after the first takes both inputs from the node just before it.")
     no_skip: bool = option(False, "Every skip connection becomes another operation.")
     cells: Literal["normal", "reduce", "both"] = option("normal", "Cells that are changed.")

@@ -22,7 +22,7 @@ from autovul.vision.utils.model_archs.darts.network import AuxiliaryHead, CellNe
 from autovul.vision.utils.model_archs.darts.sampling import COUNT, PREFIX, named_genotype, sampled
 
 FAMILY = "cell networks"
-FILE_ENDINGS = (".yaml", ".yml", ".json")
+FILE_ENDINGS = (".yaml", ".yml", ".json", ".txt")
 
 
 def cell_network(

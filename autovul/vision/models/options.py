@@ -22,7 +22,9 @@ class ModelOptions(Options):
         None, "Genotype by name, with --model darts only (there: darts), such as drnas, diy_deep or sampled_1."
     )
     genotype: str | None = option(
-        None, "YAML or JSON file of a genotype, with --model darts only; the model is named after the file."
+        None,
+        "File of a genotype (YAML, JSON, or the text Genotype(…) that DARTS prints), with --model darts only; the "
+        "model is named after the file.",
     )
     layers: int | None = option(None, "Number of cells (cell networks only: 20).", ge=2)
     init_channels: int | None = option(

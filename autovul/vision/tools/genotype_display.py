@@ -20,7 +20,7 @@ class GenotypeDisplay(Options):
     """Which genotypes are shown, and how."""
 
     genotypes: tuple[str, ...] = option(
-        ("darts",), "Genotypes: names such as drnas or diy_deep, or YAML or JSON files.", positional=True, min_length=1
+        ("darts",), "Genotypes: names such as drnas or diy_deep, or files of one.", positional=True, min_length=1
     )
     layers: int = option(20, "Number of cells of the network that is counted.", ge=2)
     init_channels: int = option(36, "Channels of its states before the first reduction.", ge=1)

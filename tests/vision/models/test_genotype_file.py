@@ -1,6 +1,8 @@
 """Genotypes in files: what is written is read back, and what is wrong is named."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -26,6 +28,71 @@ def test_a_written_genotype_is_read_back(name, tmp_path):
     assert load_genotype(tmp_path / "cell.yaml") == GENOTYPES[name]
     (tmp_path / "cell.json").write_text(json.dumps(GENOTYPES[name]._asdict()))
     assert load_genotype(tmp_path / "cell.json") == GENOTYPES[name]
+
+
+def printed(genotype, concat):
+    """The text of a genotype that DARTS prints."""
+    cells = (f"{cell}={[*getattr(genotype, cell)]}, {cell}_concat={concat}" for cell in ("normal", "reduce"))
+    return f"Genotype({', '.join(cells)})"
+
+
+@pytest.mark.parametrize("before", ["", "DARTS_V2 = ", "# from Genotype(…)\n\n", "  "])
+@pytest.mark.parametrize("ending", ["txt", "yaml", "json"])
+def test_the_text_that_darts_prints_is_read(before, ending, tmp_path):
+    path = tmp_path / f"cell.{ending}"
+    for concat in ("range(2, 6)", "[2, 3, 4, 5]", "(2, 3, 4, 5)"):
+        path.write_text(f"{before}{printed(genotypes.darts, concat)}  # 97.2 %\n")
+        assert load_genotype(path) == genotypes.darts
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Genotype(normal=__import__('os').system('touch ran'))", "normal: must be a list of plain values or a range"),
+        ("Genotype(normal=[(str(1), 0)])", r"normal: must be a list of plain values or a range \(line 1\)"),
+        ("Genotype(normal=range(0, 9, 0))", "normal: must be a list of plain values or a range"),
+        ("Genotype(normal=1)\nGenotype(normal=2)", "must hold one Genotype"),
+        ("import os\nx = Genotype(normal=1)", "must hold one Genotype"),
+        ("05/12 03:14 PM genotype = Genotype(normal=1)", "cell.txt, line 1: no text of the form Genotype"),
+        ("Genotype([('skip_connect', 0)])", "takes each of normal, .* once, by name; got .'a value without a name'"),
+        ("Genotype(normal=1, normal=2)", "takes each of normal, .* once, by name; got .'normal', 'normal'"),
+        ("Genotype(**{})", r"exactly the keys .* found \['\*\*'\]"),
+        ("Genotype(normal=[])", "exactly the keys normal, .* found .'normal'"),
+        ("Genotype(normal=" + "-" * 30_000 + "1)", "no text of the form Genotype"),
+        ("Genotype(normal=" + "1+" * 400 + "1)", "normal: must be a list of plain values or a range"),
+        ("Genotype(\0", "no text of the form Genotype"),
+        (
+            printed(genotypes.darts, "range(2, 10000000000000000)"),
+            "normal_concat: must list different nodes from 2 to 5",
+        ),
+        (
+            printed(genotypes.darts._replace(normal=[("none", 0)] * 8), "[2]"),
+            "normal, edge 0: unknown operation 'none'",
+        ),
+        (printed(genotypes.darts, f"[{hex(10**5000)}]"), "normal_concat: .* got a number of thousands of digits"),
+    ],
+)
+def test_of_such_a_text_nothing_is_run_and_what_is_wrong_is_named(text, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "cell.txt"
+    path.write_text(text)
+    with pytest.raises(GenotypeError, match=message) as caught:
+        load_genotype(path)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_what_lies_in_configs_example_and_in_the_docs_is_read(tmp_path):
+    root = Path(__file__).parents[3]
+    examples = sorted((root / "configs_example").glob("*.txt"))
+    assert examples
+    for path in examples:
+        assert models.create("darts", genotype=str(path), layers=2, init_channels=4).name == path.stem
+    text = (root / "docs" / "extending.md").read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(re.findall(r"```yaml\n(normal:.*?)```", text, flags=re.DOTALL)[0])
+    assert load_genotype(tmp_path / "mine.yaml").normal[3] == ("dil_conv_3x3", 2)
+    (table,) = re.findall(r"\| operation \| \|\n(.*?)\n\n", text, flags=re.DOTALL)
+    assert re.findall(r"`(\w+)`", table) == [*genotypes.OPERATIONS]
 
 
 def test_every_genotype_is_an_attribute_and_names_known_operations():
@@ -64,11 +131,12 @@ def test_what_cannot_be_built_is_named_in_one_line(change, message, tmp_path):
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
 
 
-def test_an_unknown_operation_is_answered_with_the_nearest(tmp_path):
+def test_an_unknown_operation_is_answered_with_the_nearest_and_all(tmp_path):
     path = tmp_path / "cell.yaml"
     path.write_text(yaml.safe_dump(CELL | {"normal": [["sep_conv3x3", 0], ["skip_connect", 1]]}))
-    with pytest.raises(GenotypeError, match="nearest: sep_conv_3x3"):
+    with pytest.raises(GenotypeError, match="nearest: sep_conv_3x3.*; there are: ") as caught:
         load_genotype(path)
+    assert all(name in str(caught.value) for name in genotypes.OPERATIONS)
 
 
 @pytest.mark.parametrize(
