@@ -16,7 +16,7 @@ from autovul.vision import commands
 from autovul.vision.models.darts import is_file
 from autovul.vision.models.registry import by_group, networks
 
-FIGURE = re.compile(r"\d{2,}_.+_(difference|networks)\.(png|pdf)")
+FIGURE = re.compile(r"\d{2,}_.+_(difference|networks|equal-[a-z-]+|against-[a-z0-9-]+)\.(png|pdf)")
 
 
 def canonical(experiment: Experiment) -> Experiment:

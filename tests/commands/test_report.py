@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from autovul.base.experiments import Claim, Experiment
-from autovul.report import canonical, main
+from autovul.report import canonical, left_over, main
 from tests.base.report.records import campaign
 
 OWN = """
@@ -22,6 +22,8 @@ claims:
     expected: 9
     tolerance: 3
 """
+
+KINDS = ("against-depth", "against-skip-connections", "difference", "equal-size", "networks")
 
 
 @pytest.fixture
@@ -51,8 +53,7 @@ def test_experiments_of_ones_own_latex_and_figures(folder, capsys):
     tables = (report / "claims.tex").read_text(encoding="utf-8")
     assert "mine & cifar10" in tables
     assert [path.name for path in sorted((report / "figures").iterdir())] == [
-        *("01_fig2_difference.pdf", "01_fig2_equal-size.pdf", "01_fig2_networks.pdf"),
-        *("02_mine_difference.pdf", "02_mine_equal-size.pdf", "02_mine_networks.pdf"),
+        f"{stem}_{kind}.pdf" for stem in ("01_fig2", "02_mine") for kind in KINDS
     ]
     assert all(path.read_bytes().startswith(b"%PDF") for path in (report / "figures").iterdir())
 
@@ -66,13 +67,12 @@ def test_what_an_earlier_report_left_is_named(folder, capsys):
     assert "of an earlier report" not in capsys.readouterr().out, "what was written anew is of this one"
     (folder / "data/report/figures/2026_my_talk.png").write_bytes(b"mine")
     assert main(["--figures", "pdf"]) == 0
-    left = ("claims.tex", "figures/01_fig2_difference.png", "figures/01_fig2_networks.png")
     told = capsys.readouterr().out.splitlines()[-1]
-    assert (
-        "talk" not in told
-        and told.startswith("of an earlier report: ")
-        and all(f"data/report/{name}" in told for name in left)
-    )
+    assert "talk" not in told and told.startswith("of an earlier report: ")
+    names = ["claims.tex", *(f"figures/01_fig2_{kind}.png" for kind in KINDS)]
+    found = left_over(folder / "data/report", ())
+    assert {path.relative_to(folder / "data/report").as_posix() for path in found if path.suffix != ".pdf"} == {*names}
+    assert f"data/report/{names[1]}" in told
 
 
 def test_an_experiment_that_is_none_ends_in_one_line(folder, capsys):

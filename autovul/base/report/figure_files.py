@@ -1,4 +1,4 @@
-"""The claims' figures as PNG or PDF files, drawn with matplotlib from the same places as the page's."""
+"""The figures of claims and relations as PNG or PDF files, drawn with matplotlib from the same places as the page's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TITLE = 92  # characters in a line of a title
 
 
 def write(contents: Contents, folder: Path, kind: Literal["png", "pdf"]) -> list[Path]:
-    """Write the files of each claim: its difference, its networks, and each line that a control draws.
+    """Write the files of each claim: its difference, its networks, each line that a control draws, each relation.
 
     Args:
         contents: The report.
@@ -54,7 +54,7 @@ def write(contents: Contents, folder: Path, kind: Literal["png", "pdf"]) -> list
 
 def _drawings(contents: Contents) -> Iterator[tuple[str, Any]]:
     for finding in contents.findings:
-        stem = f"{finding.number:02d}_{re.sub(r'[^A-Za-z0-9.-]+', '-', finding.name)}"
+        stem = f"{finding.number:02d}_{_slug(finding.name)}"
         forest = claim_figure.forest(finding, contents.controls[finding.number])
         if forest is not None:
             yield f"{stem}_difference", forest
@@ -63,7 +63,13 @@ def _drawings(contents: Contents) -> Iterator[tuple[str, Any]]:
             yield f"{stem}_networks", plot
         for controlled in contents.controls[finding.number]:
             if (line := line_figure(finding, controlled)) is not None:
-                yield f"{stem}_{controlled.name.replace(' ', '-')}", line
+                yield f"{stem}_{_slug(controlled.name)}", line
+        for relation in contents.relations.get(finding.number, ()):
+            yield f"{stem}_against-{_slug(relation.fact)}", relation.figure
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", name)
 
 
 def _frame(axes: Any, axis: Axis, height: int, band: tuple[float, float] | None) -> None:

@@ -1,10 +1,13 @@
-"""The claims as LaTeX tables that need no package."""
+"""The claims and relations as LaTeX tables that need no package."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from autovul.base.report import formats, text_tables
+from autovul.base.report import formats, text_tables, wording
+from autovul.base.report.claims import Finding
+from autovul.base.report.relations import Relation
 from autovul.base.report.text_tables import Table
 
 if TYPE_CHECKING:
@@ -29,14 +32,24 @@ _SPECIAL = {
 
 
 def render(contents: Contents) -> str:
-    """A table of all claims, then for each its networks and its controls."""
+    """A table of all claims, then for each its networks, its controls and its relations."""
     lines = ["% Made by autovul report. Each table stands alone: \\input this file or copy what is needed."]
     lines += _set(text_tables.claims(contents).without("Survives"), "The claims.")
     for finding in contents.findings:
         lines += _set(text_tables.claim_networks(finding), f"{finding.name}: {finding.claim.says}.")
         found = text_tables.controls(finding, contents.controls[finding.number])
         lines += _set(found.without("Note"), f"{finding.name} under control.")
+        lines += _relations(finding, contents.relations.get(finding.number, ()))
     return "\n".join(lines) + "\n"
+
+
+def _relations(finding: Finding, found: Sequence[Relation]) -> list[str]:
+    metric = wording.title(finding.reading.metric, finding.reading.unit)
+    caption = (
+        f"{finding.name}: {metric}, against facts of the networks, one point a network: Spearman's correlation and its"
+        " 95 % interval. Over all networks it is mostly the groups' difference; neither is a cause."
+    )
+    return _set(text_tables.relations(found), caption)
 
 
 def _set(table: Table, caption: str) -> list[str]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from autovul.base.report import catalogue, claim_words, formats, wording
 from autovul.base.report.claims import Finding
 from autovul.base.report.controlled import Controlled
+from autovul.base.report.relations import Relation, correlation_text
 from autovul.base.report.sections import Section
-from autovul.base.statistics import Difference
+from autovul.base.statistics import Difference, Interval
 
 if TYPE_CHECKING:
     from autovul.base.report.contents import Contents
@@ -67,6 +68,23 @@ def controls(finding: Finding, controlled: Sequence[Controlled]) -> Table:
         for each in controlled
     )
     return Table(("Under control", "Difference", *INTERVALS, "Verdict", "Note"), "lrrrll", rows)
+
+
+def relations(found: Sequence[Relation]) -> Table:
+    """What a claim's metric goes with: each rank correlation over all networks, then within groups."""
+    rows = []
+    for each in found:
+        groups = [point.network.group for point in each.points]
+        rows.append((each.fact, "all", str(len(groups)), _correlation(each.correlation)))
+        rows += [
+            ("", catalogue.group_title(group), str(groups.count(group)), _correlation(interval))
+            for group, interval in each.within.items()
+        ]
+    return Table(("Against", "Within", "Networks", "Rank correlation (95 %)"), "llrr", tuple(rows))
+
+
+def _correlation(interval: Interval | None) -> str:
+    return formats.NONE if interval is None else correlation_text(interval)
 
 
 def group_means(section: Section) -> Table:

@@ -91,7 +91,7 @@ def test_latex_and_markdown_are_escaped():
     report = build(records)
     tables, markdown = report.latex(), report.markdown()
     assert r"a\_b\%\$\&\#\{\}\textbackslash{}" in tables
-    assert tables.count("{table}") == 2 * 3, "all claims, the networks, the controls"
+    assert tables.count("{table}") == 2 * 4, "all claims, the networks, the controls, the relations"
     bare = re.sub(r"\\[{}]", "", tables)
     assert bare.count("{") == bare.count("}")
     for line in tables.split(r"\begin{tabular}{llrr}")[1].split(r"\end{tabular}")[0].splitlines():
@@ -101,6 +101,19 @@ def test_latex_and_markdown_are_escaped():
     for line in markdown.splitlines():
         if line.startswith(("| darts", "| a")):
             assert len(re.findall(r"(?<!\\)\|", line)) in (5, 7, 9), line
+
+
+def test_latex_tells_relations_as_they_are():
+    report = build(campaign(2, ["fig2"]))
+    depth, _ = report.relations[1]
+    table = report.latex().split(r"\begin{table}")[-1]
+    assert "fig2: Success rate, \\%, against facts of the networks" in table
+    lines = [line for line in table.splitlines() if line.endswith(r" \\")]
+    assert len(lines) == 1 + 2 * 3, "a head; of depth and skips all networks and both groups"
+    ends = depth.correlation.estimate, depth.correlation.low, depth.correlation.high
+    texts = [f"{end:+.2f}".replace("-", "$-$") for end in ends]
+    assert lines[1] == rf"depth & all & 17 & {texts[0]} ({texts[1]} to {texts[2]}) \\"
+    assert [line.split(" & ")[1:3] for line in lines[2:4]] == [["Manual", "7"], ["NAS", "10"]]
 
 
 def test_importing_the_report_loads_nothing_heavy():
