@@ -48,14 +48,16 @@ class Trait:
     Args:
         title: Its name for readers.
         halves: What the networks with less of it are called, and those with more.
+        unit: Its unit, if it has one.
     """
 
     title: str
     halves: tuple[str, str]
+    unit: str = ""
 
 
 TRAITS = {
-    "early_train_loss": Trait("early training loss", ("faster early on", "slower early on")),
+    "early_train_loss": Trait("early training loss", ("faster early on", "slower early on"), "nats"),
     "depth": Trait("depth", ("less deep", "deeper")),
     "skips": Trait("skip connections", ("fewer skips", "more skips")),
     "parameters": Trait("parameters", ("smaller", "larger")),

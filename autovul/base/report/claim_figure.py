@@ -29,13 +29,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Forest:
-    """A claim's differences below each other; places are in percent of the width."""
+    """A claim's differences below each other; places are in percent of the width, which `label` names."""
 
     axis: Axis
     rows: tuple[Row, ...]
     zero: float
     band: tuple[float, float] | None
     height: int
+    label: str
     title: str
     description: str
 
@@ -60,14 +61,15 @@ def forest(finding: Finding, controls: Sequence[Controlled]) -> Forest | None:
     axis = value_axis([0.0, *(entry[2] for entry in entries), *(band or ())], [entry[3] for entry in entries])
     rows = tuple(_row(*entry, unit, axis, ROW * index) for index, entry in enumerate(entries))
     expected = f" Expected: {claim_words.expectation(finding)}." if band else ""
-    name = wording.title(finding.reading.metric, _points(unit))
+    label = f"difference in {_within(wording.title(finding.reading.metric, _points(unit)))}"
     return Forest(
         axis=axis,
         rows=rows,
         zero=axis.place(0.0),
         band=(axis.place(band[0]), axis.place(band[1])) if band else None,
         height=ROW * len(rows),
-        title=f"{claim_words.sides(finding)}: difference in {_within(name)}",
+        label=_capital(label),
+        title=f"{claim_words.sides(finding)}: {label}",
         description=f"{'. '.join(f'{row.label}: {row.text}' for row in rows)}.{expected}",
     )
 

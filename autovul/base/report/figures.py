@@ -222,6 +222,8 @@ def value_axis(
 ) -> Axis:
     """An axis for values and intervals, of which a huge one (two seeds) must not press the rest together."""
     ends = [end for interval in intervals if interval for end in (interval.low, interval.high)]
+    if limits and limits[0] <= min(values) and max(values) <= limits[1]:  # Student's intervals know no limits
+        ends = [min(max(end, limits[0]), limits[1]) for end in ends]
     air = 0.5 * (max(values) - min(values)) or math.inf
     low = max(min([*values, *ends]), min(values) - air)
     high = min(max([*values, *ends]), max(values) + air)

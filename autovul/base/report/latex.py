@@ -13,6 +13,12 @@ from autovul.base.report.text_tables import Table
 if TYPE_CHECKING:
     from autovul.base.report.contents import Contents
 
+INTERVALS = (
+    "Intervals at 95 %: these networks, where only seeds vary; in general, over networks (Welch), with p of a"
+    " permutation test."
+)
+ADJUSTED = "The distance between lines through the two sides' networks has no p."
+MARGIN = "± is half of a 95 % interval over seeds (Student's t)."
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -34,11 +40,14 @@ _SPECIAL = {
 def render(contents: Contents) -> str:
     """A table of all claims, then for each its networks, its controls and its relations."""
     lines = ["% Made by autovul report. Each table stands alone: \\input this file or copy what is needed."]
-    lines += _set(text_tables.claims(contents).without("Survives"), "The claims.")
+    caption = f"The claims. {INTERVALS} {wording.NOT_CORRECTED}"
+    lines += _set(text_tables.claims(contents).without("Survives"), caption)
     for finding in contents.findings:
-        lines += _set(text_tables.claim_networks(finding), f"{finding.name}: {finding.claim.says}.")
+        networks = text_tables.claim_networks(finding)
+        margin = f" {MARGIN}" if any("±" in cell for row in networks.rows for cell in row) else ""
+        lines += _set(networks, f"{finding.name}: {finding.claim.says}.{margin}")
         found = text_tables.controls(finding, contents.controls[finding.number])
-        lines += _set(found.without("Note"), f"{finding.name} under control.")
+        lines += _set(found.without("Note"), f"{finding.name} under control. {INTERVALS} {ADJUSTED}")
         lines += _relations(finding, contents.relations.get(finding.number, ()))
     return "\n".join(lines) + "\n"
 

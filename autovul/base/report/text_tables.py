@@ -16,7 +16,7 @@ from autovul.base.statistics import Difference, Interval
 if TYPE_CHECKING:
     from autovul.base.report.contents import Contents
 
-INTERVALS = ("95 %, these networks", "95 %, in general")
+INTERVALS, P = ("95 %, these networks", "95 %, in general"), "p, in general"
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,10 @@ def claims(contents: Contents) -> Table:
         shown = _difference(finding.reading.difference, finding.reading.unit)
         expected, verdict = claim_words.expectation(finding), claim_words.label(finding)
         survives = claim_words.survivals(contents.controls[finding.number], finding)
-        rows.append((finding.name, ", ".join(finding.conditions), *shown, expected, verdict, survives))
-    return Table(("Claim", "On", "Difference", *INTERVALS, "Expected", "Verdict", "Survives"), "llrrrrll", tuple(rows))
+        p = _p(finding.reading.difference)
+        rows.append((finding.name, ", ".join(finding.conditions), *shown, p, expected, verdict, survives))
+    header = ("Claim", "On", "Difference", *INTERVALS, P, "Expected", "Verdict", "Survives")
+    return Table(header, "llrrrrrll", tuple(rows))
 
 
 def claim_networks(finding: Finding) -> Table:
@@ -64,10 +66,13 @@ def claim_networks(finding: Finding) -> Table:
 def controls(finding: Finding, controlled: Sequence[Controlled]) -> Table:
     """A claim under its controls."""
     rows = tuple(
-        (each.name, *_difference(each.difference, each.unit), claim_words.survival(each, finding), each.note)
+        (
+            *(each.name, *_difference(each.difference, each.unit)),
+            *(_p(each.difference), claim_words.survival(each, finding), each.note),
+        )
         for each in controlled
     )
-    return Table(("Under control", "Difference", *INTERVALS, "Verdict", "Note"), "lrrrll", rows)
+    return Table(("Under control", "Difference", *INTERVALS, P, "Verdict", "Note"), "lrrrrll", rows)
 
 
 def relations(found: Sequence[Relation]) -> Table:
@@ -93,10 +98,15 @@ def group_means(section: Section) -> Table:
     for comparison in section.comparisons:
         unit, difference = section.unit(comparison.metric), comparison.difference
         means = " / ".join(formats.number(mean, unit) for mean in comparison.means)
-        p = formats.p_text(difference.permutation.p_value) if difference.permutation else formats.NONE
         metric, pair = wording.title(comparison.metric, unit), wording.pair_text(comparison)
-        rows.append((metric, pair, means, *_difference(difference, unit), p))
-    return Table(("Metric", "Groups", "Means", "Difference", *INTERVALS, "p"), "llrrrrr", tuple(rows))
+        rows.append((metric, pair, means, *_difference(difference, unit), _p(difference)))
+    return Table(("Metric", "Groups", "Means", "Difference", *INTERVALS, P), "llrrrrr", tuple(rows))
+
+
+def _p(difference: Difference | None) -> str:
+    """That of the permutation test; a difference between two lines has none."""
+    permutation = difference.permutation if difference else None
+    return formats.p_text(permutation.p_value) if permutation else formats.NONE
 
 
 def _difference(difference: Difference | None, unit: str) -> tuple[str, str, str]:

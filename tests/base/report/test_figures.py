@@ -29,6 +29,15 @@ def test_an_axis_of_rates_does_not_leave_the_possible():
     assert (axis.low, axis.high) == (0, 100)
 
 
+def test_two_seeds_far_apart_do_not_take_a_rates_axis_below_zero():
+    found = plot(make("a", seed=1, value=1.0), make("a", seed=2, value=9.0), make("b", value=45.0))
+    (far,) = [dot.bar for dot in found.blocks[0].dots if not dot.bar.over_images]
+    assert found.axis.low == 0 and not far.capped_low
+    assert plot(make("a", seed=1, value=95.0), make("a", seed=2, value=99.9)).axis.high == 100
+    impossible = plot(make("a", seed=1, value=-3.0), make("a", seed=2, value=2.0))
+    assert impossible.axis.low < -3, "what a record holds is shown, whatever it is"
+
+
 def test_places_are_proportional():
     found = plot(make("a", value=60.0), make("b", value=70.0), make("c", value=80.0))
     places = [dot.place for dot in found.blocks[0].dots]

@@ -14,7 +14,7 @@ from statistics import fmean
 import pytest
 from scipy import stats
 
-from autovul.base.report import build
+from autovul.base.report import build, formats
 from autovul.base.result import Metric, Result
 from tests.base.report.records import MANUAL, NAS, campaign, make, study
 
@@ -114,6 +114,20 @@ def test_latex_tells_relations_as_they_are():
     texts = [f"{end:+.2f}".replace("-", "$-$") for end in ends]
     assert lines[1] == rf"depth & all & 17 & {texts[0]} ({texts[1]} to {texts[2]}) \\"
     assert [line.split(" & ")[1:3] for line in lines[2:4]] == [["Manual", "7"], ["NAS", "10"]]
+
+
+def test_latex_tells_what_its_numbers_are():
+    report = build(campaign(3, ["fig2"]))
+    overall, networks, controls, _ = report.latex().split(r"\begin{table}")[1:]
+    assert "nothing is corrected for the number of claims and controls" in overall and "permutation test" in overall
+    p = formats.p_text(report.findings[0].reading.difference.permutation.p_value).replace("<", r"\textless{}")
+    header, row = (line.removesuffix(r" \\").split(" & ") for line in overall.splitlines() if line.endswith(r" \\"))
+    assert dict(zip(header, row, strict=True))["p, in general"] == p
+    assert r"$\pm$ is half of a 95 \% interval over seeds" in networks
+    equal = next(line for line in controls.splitlines() if line.startswith("equal clean accuracy"))
+    assert equal.split(" & ")[4] == "--" and "has no p" in controls
+    (networks,) = [t for t in build(campaign(1, ["fig2"])).latex().split(r"\begin{table}") if "Success rate" in t][:1]
+    assert r"$\pm$" not in networks
 
 
 def test_importing_the_report_loads_nothing_heavy():
