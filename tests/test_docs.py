@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
 import torch
 
-from autovul.base.experiments import load_scale
+from autovul.base.experiments import load_experiments, load_scale
+from autovul.base.report import build
+from autovul.base.result import Metric
 from autovul.vision import attacks, commands, datasets, models
 from autovul.vision.datasets import ImageDataset, ImageSplit
 from autovul.vision.models.registry import networks
+from autovul.vision.utils.model_archs.darts.genotypes import load_genotype
+from tests.base.report.records import make, training
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
@@ -45,7 +51,7 @@ def test_the_readmes_python_runs_on_what_the_quickstart_leaves(tmp_path, monkeyp
 
 
 @pytest.fixture
-def extending(monkeypatch):
+def extending(monkeypatch, tmp_path):
     """The examples of docs/extending.md, run with the names that their files would import."""
     from torch import nn
 
@@ -54,7 +60,10 @@ def extending(monkeypatch):
     from autovul.vision.attacks.evasion.attack import EvasionAttack
     from autovul.vision.attacks.evasion.perturbation import Perturbation
     from autovul.vision.models.registry import Parts, register
+    from autovul.vision.utils.model_archs.darts import operations
 
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(operations, "BUILDERS", dict(operations.BUILDERS))
     for table in (networks, registry):
         monkeypatch.setattr(table, "_entries", dict(table._entries))
     names = {"torch": torch, "nn": nn, "option": option, "registry": registry, "EvasionAttack": EvasionAttack,
@@ -62,6 +71,7 @@ def extending(monkeypatch):
     for code in in_extending():
         if "import timm" not in code:
             exec("from typing import ClassVar\n" + code, names)
+    return names
 
 
 def in_extending():
@@ -99,6 +109,37 @@ def test_the_examples_of_extending_work(extending):
     metrics = attacks.create("noise", size=1.0, target_idx=0, stop_threshold=1.0).run(linear, dataset).metrics
     assert metrics["success_rate"].value == metrics["misclassification_rate"].value > 0
     assert metrics["mean_iterations"].value < 14
+
+
+def test_the_cells_that_extending_draws_are_judged_as_its_experiment_says(extending, tmp_path):
+    text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    (tmp_path / "my_space.yaml").write_text(re.findall(r"```yaml\n(title: .*?)```", text, flags=re.DOTALL)[0])
+    mine = load_experiments(["my_space.yaml"])["my_space"]
+    assert sorted(mine.networks) == sorted(path.name for path in tmp_path.glob("mine_*.yaml"))
+    assert {op for name in mine.networks for op, _ in load_genotype(name).normal} == {*extending["SPACE"]}
+    assert models.create("darts", genotype="mine_1.yaml", layers=2, init_channels=4).group == "yours"
+    records = []
+    for number, seed in product(range(1, 9), (1, 2)):
+        loss = {"early_train_loss": Metric(1.0 + number / 10 + seed / 100, "nats")}
+        records.append(training(f"mine_{number}", "yours", seed, 90.0, metrics=loss))
+        attack = make(f"mine_{number}", "yours", seed, 80.0 - number + seed / 2)
+        records.append(attack.replace(options=attack.options | mine.options | {"target_idx": -1}))
+    (found,) = [each for each in build(records, experiments={"mine": mine}).findings if each.reading.second]
+    assert [network.name for network in found.reading.first] == [f"mine_{number}" for number in range(1, 5)]
+    assert found.reading.difference.estimate == pytest.approx(4) and found.verdict.direction == "holds"
+
+
+def test_the_operation_of_extending_is_one_of_a_network(extending, tmp_path, monkeypatch):
+    from autovul.vision.utils.model_archs.darts import operations
+
+    monkeypatch.delitem(operations.BUILDERS, "conv_3x3")
+    (code,) = [code for code in in_extending() if "conv_3x3(" in code]
+    (tmp_path / "my_cells.py").write_text(code)
+    monkeypatch.delitem(sys.modules, "my_cells", raising=False)
+    model = models.create("my_cells:build", num_classes=7, data_shape=(1, 16, 16))
+    assert model(torch.rand(2, 1, 16, 16)).shape == (2, 7)
+    assert model.get_fm(torch.rand(2, 1, 16, 16)).shape[2:] == (4, 4)
+    assert "features.cells.0._ops.0.conv.weight" in model.state_dict()
 
 
 def test_the_configuration_pages_example_means_what_it_says(tmp_path, monkeypatch):
