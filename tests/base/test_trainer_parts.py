@@ -190,8 +190,8 @@ def test_auto_computes_depthwise_convolutions_in_fp32_on_cpus(
         (nn.Conv2d(4, 4, 1, stride=2), False, False),
         (nn.Conv2d(4, 8, 1), True, True),
         (nn.Conv2d(4, 4, 1, stride=2, groups=2), True, True),
-        (nn.Conv2d(8, 8, 1, stride=(1, 2)), True, True),
-        (nn.Conv2d(7, 8, 1, stride=(1, 2)), False, False),
+        (nn.Conv2d(16, 8, 1, stride=(1, 2)), True, True),
+        (nn.Conv2d(15, 8, 1, stride=(1, 2)), False, False),
         (nn.Conv2d(4, 4, 3, stride=2), True, True),
     ],
 )

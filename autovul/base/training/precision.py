@@ -130,14 +130,15 @@ def _miscomputed(convolution: nn.Conv2d, bf16: bool) -> bool:
 
     Found by comparing random convolutions with PyTorch's own kernels. Dilated, in bf16, on maps 29 pixels wide and more
     (AVX512-BF16; torch 2.6 and 2.14), it is made of memory that nothing was written to, and other each time. With
-    strides, filters of one pixel and two to seven channels, in fp32 (AVX2; torch 2.14), it is written beside its place,
-    as in oneDNN's issue 6035. Either may also crash. Not told from a network, and so not looked for: in bf16, a stride
-    larger than the map.
+    strides, filters of one pixel and fewer channels than a register holds, in fp32 (two to seven with AVX2; up to
+    fifteen with AVX512, where it crashes from 48 pixels a side on; torch 2.14), it is written beside its place, as in
+    oneDNN's issue 6035. Either may also crash. Not told from a network, and so not looked for: in bf16, a stride larger
+    than the map.
     """
     if bf16 and max(convolution.dilation) > 1:
         return True
     is_point = convolution.groups == 1 and convolution.kernel_size == (1, 1)
-    return is_point and max(convolution.stride) > 1 and convolution.in_channels < 8
+    return is_point and max(convolution.stride) > 1 and convolution.in_channels < 16
 
 
 def _native_bf16(device: torch.device) -> bool:
