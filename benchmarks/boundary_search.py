@@ -32,13 +32,11 @@ def shifted(name: str, images: torch.Tensor, device: torch.device, **options: An
     return model.to(device)
 
 
-def compare(record: Record, name: str, arguments: argparse.Namespace, device: torch.device) -> None:
-    """Both engines on one network."""
-    images = datasets.create("digits").valid.pixels(slice(arguments.images))
-    sizes = {key: value for key in ("layers", "init_channels") if (value := getattr(arguments, key)) is not None}
-    model = shifted(name, images, device, **sizes)
-    attack = HopSkipJump(max_iter=arguments.iterations)
-    found: dict[str, BoundaryPoints] = {}
+def engines(
+    model: models.ImageModel, images: torch.Tensor, iterations: int, found: dict[str, BoundaryPoints]
+) -> dict[str, Callable[[], object]]:
+    """The search by each engine that is installed; what it finds is put into ``found``."""
+    attack = HopSkipJump(max_iter=iterations)
 
     def engine(side: str, search: Any) -> Callable[[], object]:
         def run() -> None:
@@ -55,6 +53,16 @@ def compare(record: Record, name: str, arguments: argparse.Namespace, device: to
         import art.attacks.evasion  # noqa: F401  # before the clock runs
 
         sides = {"art": engine("art", boundary_points), **sides}
+    return sides
+
+
+def compare(record: Record, name: str, arguments: argparse.Namespace, device: torch.device) -> None:
+    """Both engines on one network."""
+    images = datasets.create("digits").valid.pixels(slice(arguments.images))
+    sizes = {key: value for key in ("layers", "init_channels") if (value := getattr(arguments, key)) is not None}
+    model = shifted(name, images, device, **sizes)
+    found: dict[str, BoundaryPoints] = {}
+    sides = engines(model, images, arguments.iterations, found)
     seconds = record.compare(f"HopSkipJump, {name}", sides, [*sides][0], units=len(images), unit="images")
     for side, points in found.items():
         distance = (points.images.cpu() - images).flatten(1).norm(dim=1).median().item()

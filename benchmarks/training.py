@@ -97,8 +97,8 @@ def ours(model: nn.Module, batches: ImageBatches, device: torch.device, **option
     Trainer(recipe, device=device, seed=0, progress=Progress("off")).fit(model, batches)
 
 
-def compare(record: Record, name: str, arguments: argparse.Namespace, device: torch.device) -> None:
-    """All sides on one network."""
+def ways(name: str, arguments: argparse.Namespace, device: torch.device) -> dict[str, Callable[[], object]]:
+    """Every side on one network, by its name in ``TITLES``."""
     count = arguments.batch * arguments.steps
     images = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8)
     labels = torch.randint(10, (count,))
@@ -108,7 +108,7 @@ def compare(record: Record, name: str, arguments: argparse.Namespace, device: to
     loader: DataLoader[Any] = DataLoader(PilImages(images, labels), arguments.batch, **settings)
     model = models.create(name).to(device)
     nets = {side: copy.deepcopy(model) for side in TITLES}
-    sides: dict[str, Callable[[], object]] = {
+    return {
         "floor": lambda: floor(nets["floor"], resident),
         "fp32": lambda: ours(nets["fp32"], batches, device),
         "bf16": lambda: ours(nets["bf16"], batches, device, precision="bf16"),
@@ -117,10 +117,15 @@ def compare(record: Record, name: str, arguments: argparse.Namespace, device: to
         "compiled": lambda: ours(nets["compiled"], batches, device, compile=True),
         "compiled_auto": lambda: ours(nets["compiled_auto"], batches, device, compile=True, precision="auto"),
     }
+
+
+def compare(record: Record, name: str, arguments: argparse.Namespace, device: torch.device) -> None:
+    """The chosen sides on one network."""
+    sides = ways(name, arguments, device)
     chosen = {TITLES[side]: call for side, call in sides.items() if side in arguments.only}
     base = TITLES["floor" if "floor" in arguments.only else arguments.only[0]]
     title = f"training, batches of {arguments.batch}, {name}"
-    seconds = record.compare(title, chosen, base, units=count, unit="images")
+    seconds = record.compare(title, chosen, base, units=arguments.batch * arguments.steps, unit="images")
     if {"auto", "plain"} <= {*arguments.only}:
         record.ratio("plain loop / --precision auto", seconds, TITLES["plain"], TITLES["auto"])
 
