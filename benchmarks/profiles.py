@@ -3,8 +3,8 @@
     python benchmarks/profiles.py resnet18_comp darts
     python benchmarks/profiles.py darts --jobs training --device cuda --traces traces
 
-A job runs once to warm up and once under PyTorch's profiler. Shares are of the time inside operators: the processor's, or
-the GPU's where there is one. With a GPU three more figures tell whether it is kept busy: the share of the wall-clock
+A job runs once to warm up and once under PyTorch's profiler. Shares are of the time in operators, on the processor or,
+where there is one, on the GPU. With a GPU three more figures tell whether it is kept busy: the share of the wall-clock
 time in which it computes, the kernels launched, and how often the host waited for it.
 """
 
