@@ -54,6 +54,8 @@ class Claim(Options):
         expected, tolerance: Of the difference.
         direction: Whether ``first`` is higher or lower, where no number is expected.
         range: Least and greatest value of a network.
+        in_general: Whether it is about what networks were drawn from, and judged by the interval for architectures in
+            general; otherwise about these networks, and judged by that in which only seeds vary.
         controls: Other readings by name.
     """
 
@@ -68,6 +70,7 @@ class Claim(Options):
     tolerance: float | None = option(None, "Half the width of the expected band.", gt=0)
     direction: Literal["higher", "lower"] | None = option(None, "Of the difference, where no number is expected.")
     range: tuple[float, float] | None = option(None, "Least and greatest value of a network.")
+    in_general: bool = option(False, "Judged by the interval for architectures in general.")
     controls: dict[str, Control] = option({}, "Other readings by name.")
 
     @model_validator(mode="after")
@@ -80,6 +83,8 @@ class Claim(Options):
             raise ValueError("a claim gives one of expected, direction and range")
         if self.tolerance is not None and self.expected is None:
             raise ValueError("tolerance goes with expected")
+        if self.in_general and self.range is not None:
+            raise ValueError("in_general goes with a difference, not with a range")
         if self.range is not None and not self.range[0] < self.range[1]:
             raise ValueError(f"range must be least, greatest; got {self.range[0]}, {self.range[1]}")
         return self

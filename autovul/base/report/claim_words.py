@@ -121,16 +121,18 @@ def sentences(finding: Finding) -> list[str]:
 def _these_networks(finding: Finding, difference: Difference, shown: str) -> str:
     interval, repeats = difference.these_networks, finding.reading.seeds
     if interval is None:
-        return (
+        found = (
             "These networks: a side has one seed a network, so that how much of the difference is chance is not known"
-            f" and no verdict is possible. {run_this(finding)}"
         )
+        return f"{found}." if finding.claim.in_general else f"{found} and no verdict is possible. {run_this(finding)}"
     seeds = f"{repeats[0]} to {repeats[1]} seeds" if repeats[0] != repeats[1] else f"{repeats[0]} seeds"
     text = f"These networks ({seeds} each): 95 % interval {formats.interval_text(interval, shown, signed=True)}"
     if finding.claim.goal is None:
         return f"{text}. The claim gives no number, so nothing is judged."
     if finding.confounds:
         return f"{text}. {_conditions(finding)}"
+    if finding.claim.in_general:
+        return f"{text}."
     if finding.verdict is None:
         return f"{text}. No verdict: all seeds gave the same values, so that nothing tells what chance does."
     if finding.verdict.direction == "undecided":
@@ -167,6 +169,12 @@ def _in_general(finding: Finding, difference: Difference, shown: str) -> str:
         return f"Architectures in general ({against}): with one network on a side nothing can be said."
     clear = (interval.low > 0 or interval.high < 0) and permutation.p_value <= 0.05
     found = "the sides differ by more than their networks do" if clear else "undecided"
+    if finding.claim.in_general:
+        found = (
+            f"{verdict_text(finding.verdict)}, by this interval, as the claim is about what networks were drawn from"
+        )
+        if finding.verdict is not None and finding.verdict.direction == "undecided":
+            found += "; more of them narrow it, more seeds hardly"
     return (
         f"Architectures in general ({against}): 95 % interval {formats.interval_text(interval, shown, signed=True)},"
         f" {wording.p_phrase(permutation.p_value)}{'' if finding.confounds else f': {found}'}."
@@ -268,16 +276,22 @@ def survival(controlled: Controlled, finding: Finding) -> str:
     found = controlled.survives(finding.verdict)
     if found == "not known" and controlled.verdict is not None:
         return f"alone: {controlled.verdict.direction}"
-    return {"yes": "survives", "no": "turns", "undecided": "no longer decided", "not known": formats.NONE}[found]
+    return {
+        "yes": "survives",
+        "no": "turns",
+        "undecided": "no longer decided",
+        "not known": formats.NONE,
+        "not needed": "as it stands",
+    }[found]
 
 
 def survivals(found: Sequence[Controlled], finding: Finding) -> str:
     """How many of the controls that say something the verdict survives."""
     told = [each.survives(finding.verdict) for each in found]
-    known = [each for each in told if each != "not known"]
+    known = [each for each in told if each not in ("not known", "not needed")]
     if not known:
         return formats.NONE
-    silent = len(told) - len(known)
+    silent = told.count("not known")
     return f"{known.count('yes')} of {len(known)}{f', {silent} not known' if silent else ''}"
 
 

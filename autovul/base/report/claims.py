@@ -143,11 +143,12 @@ class Finding:
 
     @cached_property
     def verdict(self) -> Verdict | None:
-        """By the interval for these networks; None where it is not known or has no width, or nothing is expected."""
-        difference = self.reading.difference
-        if difference is None or difference.these_networks is None or self.claim.goal is None or self.confounds:
+        """By the claim's interval; None where that is not known or has no width, or nothing is expected."""
+        difference, claim = self.reading.difference, self.claim
+        if difference is None or claim.goal is None or self.confounds:
             return None
-        return verdict(difference.these_networks, self.claim.goal, self.claim.tolerance)
+        interval = difference.architectures if claim.in_general else difference.these_networks
+        return None if interval is None else verdict(interval, claim.goal, claim.tolerance)
 
     @cached_property
     def confounds(self) -> dict[str, tuple[list[str], list[str]]]:
@@ -178,7 +179,7 @@ class Finding:
     def seeds_needed(self) -> int | None:
         """Seeds a network with which the direction would be decided; None where that is not known or too many."""
         first, second = self.reading.sides
-        return seeds_needed(first, second) if first and second else None
+        return seeds_needed(first, second) if first and second and not self.claim.in_general else None
 
     @cached_property
     def share_between_networks(self) -> Interval | None:

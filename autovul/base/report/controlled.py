@@ -11,7 +11,7 @@ from autovul.base.report.sections import Network
 from autovul.base.report.side_names import side_names
 from autovul.base.statistics import AdjustedDifference, Difference, Interval, Verdict, verdict
 
-Survival = Literal["yes", "no", "undecided", "not known"]
+Survival = Literal["yes", "no", "undecided", "not known", "not needed"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class Controlled:
         in_general: Whether it is judged by the wider interval of the two. A line through networks is known no better
             than they lie on it, which the one for these networks leaves out; and no better than each is measured.
         judged: Whether it may be judged at all.
+        needed: Whether it asks anything: where all networks have as good as the same of what it holds equal, the
+            claim's own difference stands in it, which has passed no test.
         covariate: What is held equal, where a line is drawn for it or would be.
     """
 
@@ -64,6 +66,7 @@ class Controlled:
     note: str = ""
     in_general: bool = False
     judged: bool = True
+    needed: bool = True
     covariate: Covariate | None = None
 
     @property
@@ -85,12 +88,12 @@ class Controlled:
     def verdict(self) -> Verdict | None:
         if self.interval is None or self.goal is None or not self.judged:
             return None
-        if self.difference is not None and self.difference.these_networks is None:
-            return None  # with one seed a network what chance does is not known, as for the claim
         return verdict(self.interval, self.goal, self.tolerance)
 
     def survives(self, claimed: Verdict | None) -> Survival:
         """Whether the claim's direction is found under the control as well."""
+        if not self.needed:
+            return "not needed"
         if claimed is None or self.verdict is None or claimed.direction == "undecided":
             return "not known"
         if self.verdict.direction == claimed.direction:

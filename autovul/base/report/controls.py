@@ -75,7 +75,11 @@ def _own(finding: Finding, name: str, control: Control) -> Controlled:
             note += " It falls where the claim's metric rises, so the claimed sign turns."
     tolerance = None if is_other else claim.tolerance
     judged = not (finding.confounds or apart)
-    return Controlled(name, metric, reading.unit, reading.difference, goal, tolerance, note.strip(), judged=judged)
+    return Controlled(
+        *(name, metric, reading.unit, reading.difference, goal, tolerance, note.strip()),
+        in_general=claim.in_general,
+        judged=judged,
+    )
 
 
 def _of_other_networks(reading: Reading, claimed: Reading) -> str:
@@ -101,6 +105,8 @@ def _held_out(finding: Finding, trait: str, trainings: Trainings) -> Controlled:
         return empty(finding, HELD_OUT, "It takes two seeds of networks on both sides.")
     difference = Difference(interval.estimate, interval, None, None, (len(reading.first), len(reading.second)))
     note = "What a seed's chance gives trait and metric alike is not in it."
+    if claim.in_general:
+        note += " Judged for these networks; it says nothing of others that could have been drawn."
     judged = not finding.confounds
     return Controlled(
         HELD_OUT, claim.metric, reading.unit, difference, claim.goal, claim.tolerance, note, judged=judged

@@ -42,9 +42,8 @@ def equal_size(finding: Finding, sections: Sequence[Section]) -> Controlled:
     if is_known and max(sizes) - min(sizes) <= math.log10(ALIKE):
         span = " to ".join(_parameters(size) for size in (min(sizes), max(sizes)))
         note = f"All have {span} parameters, as good as equally many: the difference is as it stands."
-        judged = not finding.confounds
         return Controlled(
-            SIZE, claim.metric, own.unit, own.difference, claim.goal, claim.tolerance, note, judged=judged
+            SIZE, claim.metric, own.unit, own.difference, claim.goal, claim.tolerance, note, judged=False, needed=False
         )
     reading = _with_variants(finding, sections)
     parameters = Covariate.of("number of parameters", "log10", reading, _log_parameters)
@@ -107,6 +106,8 @@ def _adjusted(
         note += f" {who} of unknown {covariate.name} left out."
     if difference is not None:
         note = " ".join([note, *_yours(finding, covariate, difference)])
+    # With one seed a network what chance does is not known, but for a claim about what networks were drawn from.
+    is_known = difference is not None and (claim.in_general or difference.these_networks is not None)
     return Controlled(
         name,
         claim.metric,
@@ -116,7 +117,7 @@ def _adjusted(
         claim.tolerance,
         note,
         in_general=True,
-        judged=not finding.confounds,
+        judged=is_known and not finding.confounds,
         covariate=covariate,
     )
 

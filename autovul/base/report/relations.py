@@ -26,8 +26,9 @@ class Relation:
 
     Args:
         fact, metric, unit: What the two axes are.
-        points: The networks that have both.
-        correlation: Spearman's, over all of them; None where one of the two does not vary.
+        points: The claim's networks that have both.
+        yours: The user's own that have both: drawn, and in no correlation.
+        correlation: Spearman's, over all points; None where one of the two does not vary.
         within: The same within a group, by group: what is left once the groups' difference is taken out.
         missing: How many networks of the claim lack the fact.
     """
@@ -36,6 +37,7 @@ class Relation:
     metric: str
     unit: str
     points: tuple[Point, ...]
+    yours: tuple[Point, ...]
     correlation: Interval | None
     within: Mapping[str, Interval]
     missing: int
@@ -48,7 +50,8 @@ class Relation:
 
     @property
     def figure(self) -> Scatter:
-        return Scatter(self.title, self.unit, self.points, (), self.x_axis, self.y_axis, self.sentence)
+        points = *self.points, *self.yours
+        return Scatter(self.title, self.unit, points, (), self.x_axis, self.y_axis, self.sentence)
 
     @property
     def sentence(self) -> str:
@@ -72,9 +75,10 @@ class Relation:
         if len({point.network.group for point in self.points}) == 1:
             return _in_words(self.correlation)
         words = {catalogue.group_title(group): _in_words(interval) for group, interval in self.within.items()}
-        if len(set(words.values())) == 1:
-            return f"{next(iter(words.values()))} within {formats.listed(words)}"
-        return "unlike within groups" if words else "the groups are too small to tell it from their difference"
+        if not words:
+            return "the groups are too small to tell it from their difference"
+        found = dict.fromkeys(words.values())
+        return ", ".join(f"{word} within {formats.listed(g for g in words if words[g] == word)}" for word in found)
 
 
 def _in_words(interval: Interval | None) -> str:
@@ -111,22 +115,25 @@ def relations(findings: Sequence[Finding], trainings: Trainings) -> dict[int, li
 def relation(finding: Finding, fact: str, value: Callable[[Network], float | None]) -> Relation | None:
     """A claim's metric against one fact; None where too few networks have it for a correlation."""
     reading = finding.reading
-    pairs = [(n, x, n.mean(reading.metric)) for n in reading.networks if (x := value(n)) is not None]
-    known = [(network, x, y) for network, x, y in pairs if y is not None]
+    claimed = [network for network in reading.networks if network not in reading.yours]
+    known, yours = (
+        [(n, x, y) for n in part if (x := value(n)) is not None and (y := n.mean(reading.metric)) is not None]
+        for part in (claimed, reading.yours)
+    )
     if len(known) < LEAST_FOR_CORRELATION:
         return None
     xs, ys = [x for _, x, _ in known], [y for _, _, y in known]
-    x_axis, y_axis = between = axes(zip(xs, ys, strict=True))
-    points = tuple(Point(n, x, y, *place(x, y, between)) for n, x, y in known)
+    x_axis, y_axis = between = axes((x, y) for _, x, y in (*known, *yours))
+    points, own_points = (tuple(Point(n, x, y, *place(x, y, between)) for n, x, y in part) for part in (known, yours))
     within = {}
     for group in sorted({network.group for network, _, _ in known}, key=catalogue.group_rank):
         own = [(x, y) for network, x, y in known if network.group == group]
         interval = rank_correlation([x for x, _ in own], [y for _, y in own])
         if interval is not None and len(own) < len(known):
             within[group] = interval
-    missing = len(reading.networks) - len(known)
+    missing, correlation = len(claimed) - len(known), rank_correlation(xs, ys)
     return Relation(
-        fact, reading.metric, reading.unit, points, rank_correlation(xs, ys), within, missing, x_axis, y_axis
+        *(fact, reading.metric, reading.unit, points, own_points, correlation, within, missing, x_axis, y_axis)
     )
 
 

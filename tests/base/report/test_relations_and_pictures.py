@@ -63,7 +63,36 @@ def test_a_group_too_small_for_a_correlation_does_not_speak():
             for p, r in enumerate(campaign(1, ["fig2"]))
         )
     ]
-    assert "unlike within groups." in related(build(down), "fig2")["depth"].sentence
+    apart = "one falls as the other rises within Manual, the two rise together within NAS."
+    assert apart in related(build(down), "fig2")["depth"].sentence
+
+
+def test_a_group_that_says_nothing_is_not_said_to_be_unlike_one_that_does():
+    rates = iter([50.0, 54.0, 51.0, 53.0, 52.0])  # of five networks, which are never enough
+    results = [
+        r.replace(
+            facts={**r.facts, "depth": place},
+            metrics={"success_rate": Metric(50.0 + place if r.group == "nas" else next(rates), "%", 1000)},
+        )
+        for place, r in enumerate(campaign(1, ["fig2"]))
+        if r.group == "nas" or r.model in MANUAL[:5]
+    ]
+    found = related(build(results), "fig2")["depth"].sentence
+    assert "undecided within Manual, the two rise together within NAS." in found
+
+
+def test_a_network_of_ones_own_is_drawn_and_in_no_correlation():
+    results = [
+        r.replace(facts={**r.facts, "depth": place}, metrics={"success_rate": Metric(50.0 + place, "%", 1000)})
+        for place, r in enumerate(campaign(1, ["fig2"]))
+    ]
+    mine = results[0].replace(
+        model="mine", group="yours", facts={**results[0].facts, "depth": 99}, metrics={"success_rate": Metric(0.0, "%")}
+    )
+    without, found = (related(build(each), "fig2")["depth"] for each in (results, [*results, mine]))
+    assert found.sentence == without.sentence and found.correlation == without.correlation
+    assert [point.network.name for point in found.yours] == ["mine"] and found.points == found.figure.points[:-1]
+    assert found.x_axis.high >= 99 > without.x_axis.high
 
 
 def test_gradient_variance_is_the_one_that_its_claim_reads(report):

@@ -293,6 +293,31 @@ def chance_alone(networks, seeds):
             )
 
 
+def of_a_space(seeds, lead):
+    """Cells drawn at random that attacks succeed on at 10 to 80 %, and searched ones ``lead`` points above their mean."""
+    options = campaign(1, ["sampled_attack"], ["sampled"])[0].options
+    drawn = {f"sampled_{number}": 10.0 * number for number in range(1, 9)}
+    searched = {name: 45 + lead + apart for name, apart in (("darts", -12), ("drnas", 0), ("pc_darts", 12))}
+    for number, (name, rate) in enumerate({**drawn, **searched}.items()):
+        group = "sampled" if name in drawn else "nas"
+        for seed in range(seeds):
+            sha = f"{number:02d}{seed:02d}".ljust(64, "0")
+            kept = {"weights_sha256": sha, "options": {**options, "suffix": f"_s{seed}", "seed": seed}}
+            yield make(name, group, seed, rate + 0.1 * seed, **kept).replace(model=name)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("lead, direction", [(15, "undecided"), (60, "holds"), (-60, "fails")])
+def test_what_is_said_of_a_space_is_judged_by_how_much_its_networks_differ(seeds, lead, direction):
+    report = build([*of_a_space(seeds, lead)])
+    found = finding(report, "searched_are_weaker")
+    these = found.reading.difference.these_networks
+    assert these is None if seeds == 1 else not these.low <= 0 <= these.high, "seeds alone would decide"
+    assert found.verdict.direction == direction
+    text = " ".join(claim_words.sentences(found))
+    assert f"direction {direction}, by this interval" in text and "seeds a network" not in text
+
+
 def test_what_a_seeds_chance_gives_both_is_not_in_halves_by_the_other_seeds():
     report = build([*chance_alone(24, 5)])
     found = finding(report, "fast_are_weaker")
