@@ -23,6 +23,7 @@ from autovul.base.errors import Interrupted, UserError
 from autovul.base.progress import Progress, clock
 from autovul.base.trainer import TrainingOptions, cross_entropy_step
 from autovul.base.training import precision as precision_module
+from autovul.base.training.evaluation import evaluation_mode
 from autovul.base.training.log import TrainingLog
 from autovul.base.training.precision import effective_precision, resolve_precision
 from autovul.base.training.random_state import random_state
@@ -84,6 +85,19 @@ def test_the_gradient_is_clipped_in_every_precision(name: str) -> None:
     quiet_trainer(recipe).fit(model, Points(4, 4))
     moved = [new - old for new, old in zip(model.parameters(), before.parameters(), strict=True)]
     assert torch.cat([part.flatten() for part in moved]).norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["bf16", "fp16"])
+def test_a_pass_without_gradients_leaves_the_training_as_it_is(name: str) -> None:
+    def with_a_look(model: nn.Module, x: Tensor, y: Any) -> tuple[Tensor, Tensor]:
+        with torch.no_grad(), evaluation_mode(model):
+            model(x)
+        return cross_entropy_step(model, x, y)
+
+    plain, looked = tiny_net(), tiny_net()
+    quiet_trainer(with_changes(precision=name)).fit(plain, Points())
+    quiet_trainer(with_changes(precision=name), step=with_a_look).fit(looked, Points())
+    assert all(map(torch.equal, plain.state_dict().values(), looked.state_dict().values()))
 
 
 def require_resumption(model: nn.Module, precision: str, folder: Path) -> nn.Module:

@@ -158,6 +158,15 @@ def test_it_makes_a_network_more_robust(form, batches):
     assert hardened > plain
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("form", ["pgd", "free", "trades"])
+def test_every_parameter_is_trained_in_mixed_precision(form, precision, batches):
+    before, after = network(), fit(batches, form, epochs=1, precision=precision, weight_decay=0.0)
+    for (name, start), end in zip(before.named_parameters(), after.parameters(), strict=True):
+        if name != "0.bias":  # of no consequence before a batch norm
+            assert not torch.equal(start, end), name
+
+
 @pytest.mark.parametrize("form", ["pgd", "free", "trades"])
 def test_a_stopped_run_continues_to_the_same_bits(form, batches, tmp_path):
     undisturbed = fit(batches, form, epochs=3)

@@ -44,9 +44,13 @@ class Precision:
             model.to(memory_format=torch.contiguous_format)
 
     def autocast(self) -> AbstractContextManager[object]:
-        """The context for a forward pass and its loss."""
-        mixed = self.effective != "fp32"
-        return torch.autocast(self.device_type, dtype=DTYPES[self.effective] if mixed else None, enabled=mixed)
+        """The context for a forward pass and its loss, in which every pass casts the weights anew.
+
+        In older torch (2.6 is one) casts kept from a pass without gradients would leave a later pass of the step
+        without a way back to the weights (PyTorch issues 105211 and 112583).
+        """
+        mixed, dtype = self.effective != "fp32", DTYPES[self.effective]
+        return torch.autocast(self.device_type, dtype if mixed else None, enabled=mixed, cache_enabled=False)
 
     def scaler(self) -> torch.amp.GradScaler:
         """The loss scaler: active for fp16 only, whose gradients would otherwise vanish."""
