@@ -40,9 +40,15 @@ def build_optimiser(options: TrainingOptions, parameters: Iterable[nn.Parameter]
     if device.type == "cuda" and options.OptimType in FUSED:
         settings["fused"] = True
     try:
-        return kind(parameters, **settings)
+        optimiser = kind(parameters, **settings)
     except (ValueError, TypeError) as error:
         raise UserError(f"{options.OptimType} cannot train this model: {error}") from error
+    if settings.get("fused") and settings.get("momentum"):
+        # Fused SGD would make its buffers in the first step, of memory that nothing was written to, and fill them only
+        # if no gradient overflows.
+        for parameter in optimiser.param_groups[0]["params"]:
+            optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimiser
 
 
 def learning_rate(options: TrainingOptions, epoch: int, part: float = 0.0) -> float:

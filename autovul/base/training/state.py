@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from autovul.base.training.history import History
@@ -76,9 +76,20 @@ class TrainingState:
         return [names[id(p)] for group in self.optimiser.param_groups for p in group["params"]]
 
     def _continue_optimiser(self, found: dict[str, dict[str, Any]]) -> None:
-        """Take over what the optimiser kept of each parameter that is still trained."""
-        kept = {index: found[name] for index, name in enumerate(self._trained()) if name in found}
+        """Take over what the optimiser kept of each parameter that is still trained; the others begin anew."""
+        fresh = self.optimiser.state_dict()
+        kept = {
+            index: {**fresh["state"].get(index, {}), **found.get(name, {})}
+            for index, name in enumerate(self._trained())
+            if name in found or index in fresh["state"]
+        }
         for state in kept.values():
             if isinstance(self.optimiser, torch.optim.RMSprop) and self.optimiser.defaults["momentum"]:
                 state.setdefault("momentum_buffer", torch.zeros_like(state["square_avg"]))  # it had no momentum before
-        self.optimiser.load_state_dict({"state": kept, "param_groups": self.optimiser.state_dict()["param_groups"]})
+        self.optimiser.load_state_dict({"state": kept, "param_groups": fresh["param_groups"]})
+        for parameter, state in self.optimiser.state.items():
+            for key, value in state.items():
+                is_alike = isinstance(value, Tensor) and value.shape == parameter.shape
+                # Fused kernels want the parameter's layout, which on another device or in another precision differs.
+                if is_alike and value.stride() != parameter.stride():
+                    state[key] = torch.empty_like(parameter).copy_(value)
