@@ -39,16 +39,23 @@ def assert_close(left: nn.Module, right: dict[str, Tensor]) -> None:
 @pytest.mark.parametrize("count", [1, 4, 11])
 def test_parts_have_every_row_once_and_shares_that_add_up(team_size: int, microbatch: int | None, count: int) -> None:
     x, y = torch.arange(count), torch.arange(count) + 100
-    rows, total = [], 0.0
+    rows, total, numbers = [], 0.0, set()
     for rank in range(team_size):
         parts = [*parts_of(x, y, Team(rank, team_size), microbatch)]
-        assert parts  # every process takes part in every step
+        numbers.add(len(parts))
         for part, labels, share in parts:
             assert torch.equal(part + 100, labels) and len(part) <= (microbatch or count)
             assert share == pytest.approx(len(part) / count if share else 0)
             rows += part.tolist() if share else []
             total += share
     assert rows == x.tolist() and total == pytest.approx(1)
+    assert len(numbers) == 1 and numbers != {0}, "every process takes part in every step, and in every part of it"
+
+
+def test_a_part_is_about_as_large_as_the_others() -> None:
+    """80 rows in three processes: none has a last part of a single row, over which batch norm would take statistics."""
+    sizes = [[len(part) for part, _, _ in parts_of(*2 * [torch.arange(80)], Team(r, 3), 26)] for r in range(3)]
+    assert sizes == [[13, 13], [13, 14], [13, 14]]
 
 
 @pytest.mark.parametrize("size", [1, 3])
@@ -140,11 +147,14 @@ def test_two_processes_train_as_one_and_resume(tmp_path: Path) -> None:
     quiet_trainer().fit(alone, Points(count=9), Points(seed=5))
     assert_close(alone, load_state(tmp_path / "plain.pth"))
     assert_close(alone, load_state(tmp_path / "larger.pth"))  # begun by one process
+    by_threes = plain_net()
+    quiet_trainer().fit(by_threes, Points(count=9, batch_size=3), Points(seed=5))
+    assert_close(by_threes, load_state(tmp_path / "parts.pth"))
     whole, resumed = (load_state(tmp_path / f"{name}.pth") for name in ("whole", "resumed"))
     assert all(torch.equal(resumed[name], weight) for name, weight in whole.items())
     # Only the first process has written.
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("alone.state", "larger.pth", "net.state", "plain.pth", "resumed.pth", "whole.pth")
+        *("alone.state", "larger.pth", "net.state", "parts.pth", "plain.pth", "resumed.pth", "whole.pth")
     ]
 
 

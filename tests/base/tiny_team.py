@@ -18,10 +18,21 @@ from autovul.base.training import state_file
 from tests.base.tiny_training import CLASSES, OPTIONS, Doubtful, Points, quiet_trainer, tiny_net
 
 
-def plain_net() -> nn.Module:
+def plain_net() -> nn.Sequential:
     """Without batch statistics and without dropout: the parts of a batch do not matter."""
     torch.manual_seed(7)
     return nn.Sequential(nn.Linear(6, 16), nn.LayerNorm(16), nn.ReLU(), nn.Linear(16, CLASSES))
+
+
+class Meeting(nn.Module):
+    """Its processes meet in every pass of the training, as those of synchronised batch norm do."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            rows = torch.ones(4)
+            torch.distributed.all_reduce(rows)
+            assert rows.eq(torch.distributed.get_world_size()).all(), "another process is elsewhere"
+        return x
 
 
 def main() -> None:
@@ -38,6 +49,9 @@ def main() -> None:
 
         trained("plain", plain_net(), Points(count=9))  # the last batch has a single row, and one process none
         trained("whole", tiny_net(), Points(count=12))
+        # Of a batch of three rows one process has one and the other two.
+        parts = OPTIONS.model_copy(update={"microbatch": 1})
+        trained("parts", plain_net().append(Meeting()), Points(count=9, batch_size=3), options=parts)
 
         history = quiet_trainer().fit(Doubtful(steps=3), Points(count=12), Points(seed=5))
         assert history.status == "diverged", "only the first process validates; all have to know"

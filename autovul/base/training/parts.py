@@ -26,8 +26,8 @@ def parts_of(x: Tensor, y: Any, team: Team, microbatch: int | None) -> Iterator[
         microbatch: Rows of a part at most; none: all rows of the process.
 
     Yields:
-        Rows of x and of y, and their share. A process without rows has one with share 0, because the processes meet in
-        synchronised batch norm.
+        Rows of x and of y, and their share: in every process equally many parts, nearly equally large, because the
+        processes meet in synchronised batch norm. One that has too few rows for that has a row with share 0 instead.
     """
     count = len(x)
     if team.size == 1 and (microbatch is None or microbatch >= count):
@@ -36,10 +36,9 @@ def parts_of(x: Tensor, y: Any, team: Team, microbatch: int | None) -> Iterator[
     if not isinstance(y, Tensor):
         raise UserError("this training's loss looks at the whole batch: leave out microbatch, and run one process")
     mine = team.rows(count)
-    if mine.start == mine.stop:
-        yield x[:1], y[:1], 0.0
-        return
-    size = microbatch or count
-    for start in range(mine.start, mine.stop, size):
-        rows = slice(start, min(start + size, mine.stop))
-        yield x[rows], y[rows], (rows.stop - rows.start) / count
+    largest = -(-count // team.size)  # rows of the process that has most
+    number = -(-largest // (microbatch or largest))
+    for part in range(number):
+        start, stop = (mine.start + (mine.stop - mine.start) * k // number for k in (part, part + 1))
+        rows = slice(start, stop) if start < stop else slice(0, 1)
+        yield x[rows], y[rows], (stop - start) / count
