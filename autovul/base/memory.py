@@ -11,7 +11,11 @@ from torch import Tensor
 from autovul.base.errors import UserError
 
 Result = TypeVar("Result")
-SIGNS = ("DefaultCPUAllocator", "out of memory")
+# cuDNN finds no engine where none has room for its workspace; CUDA's libraries have an ALLOC_FAILED each.
+SIGNS = (
+    *("DefaultCPUAllocator", "out of memory", "unable to find an engine to execute this computation"),
+    *("_STATUS_ALLOC_FAILED", "_ALLOCATION_FAILED"),
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

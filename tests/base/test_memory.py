@@ -53,6 +53,29 @@ def test_a_single_row_that_does_not_fit_and_other_errors() -> None:
     assert not is_out_of_memory(ValueError("out of memory"))
 
 
+@pytest.mark.parametrize(
+    "says",
+    [
+        "CUDA error: out of memory",
+        "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory",
+        "GET was unable to find an engine to execute this computation",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "cusolver error: CUSOLVER_STATUS_ALLOC_FAILED, when calling `cusolverDnCreate(handle)`",
+    ],
+)
+def test_what_says_that_memory_ended(says: str) -> None:
+    assert is_out_of_memory(RuntimeError(says))
+    model, images = Limited(2, RuntimeError(says)), torch.rand(5, 1, 4, 4)
+    assert sum(map(len, in_parts(model, (images,), 4, CPU))) == 5
+
+
+@pytest.mark.parametrize("says", ["cuDNN error: CUDNN_STATUS_NOT_SUPPORTED", "CUBLAS_STATUS_EXECUTION_FAILED"])
+def test_what_says_something_else(says: str) -> None:
+    assert not is_out_of_memory(RuntimeError(says))
+
+
 def images_and_labels() -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
     return torch.rand(9, 1, 4, 4, generator=generator), torch.arange(9) % 3
