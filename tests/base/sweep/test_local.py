@@ -156,3 +156,10 @@ def test_last_line(tmp_path):
 def test_gpus_are_given_out_by_the_sweep(tmp_path, options, device, message):
     with pytest.raises(UsageError, match=message):
         choose(MachineOptions(**options), device, tmp_path)
+
+
+def test_every_gpu_has_a_run_before_one_has_two(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    found, share = choose(MachineOptions(jobs=3), "auto", tmp_path)
+    taken = [found._places[found._slots.take(str(number))] for number in range(found.capacity)]
+    assert taken == 3 * [0, 1, 2, 3] and share == 1 / 3

@@ -56,7 +56,8 @@ def _local(options: MachineOptions, device: str) -> tuple[Launcher, float]:
     gpus = 0 if device == "cpu" else torch.cuda.device_count()
     if gpus:
         jobs = options.jobs or 1
-        return LocalLauncher([gpu for gpu in range(gpus) for _ in range(jobs)]), 1 / jobs
+        # The lowest places are taken first: each GPU has a run before one has two.
+        return LocalLauncher([gpu for _ in range(jobs) for gpu in range(gpus)]), 1 / jobs
     return LocalLauncher([None] * (options.jobs or max(1, _cores() // options.threads))), 0
 
 
