@@ -42,9 +42,11 @@ def initialise(model: nn.Module, init: Init, seed: int) -> None:
     """
     if init == "published":
         return
-    devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
-    with torch.random.fork_rng([*devices]), torch.no_grad():
-        torch.manual_seed(seed)
+    elsewhere = {p.device for p in model.parameters() if p.device.type != "cpu"}
+    # What seeds all generators is not to touch those of a GPU on which nothing is drawn: they are not put back.
+    seed_them = torch.manual_seed if elsewhere else torch.default_generator.manual_seed
+    with torch.random.fork_rng([device for device in elsewhere if device.type == "cuda"]), torch.no_grad():
+        seed_them(seed)
         known, unknown = resets(model), []
         for name, module in model.named_modules():
             if is_derived(module):

@@ -100,6 +100,14 @@ def test_the_given_model_stays_as_it_is(digits):
     assert not torch.equal(prepared.features.stem[0].weight, model.features.stem[0].weight)
 
 
+def test_drawing_on_the_cpu_leaves_the_generators_of_gpus_as_they_are(monkeypatch):
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    model, before = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(4, 2)), torch.get_rng_state()
+    initialise(model, "kaiming", seed=3)
+    assert torch.equal(torch.get_rng_state(), before) and not seeded
+
+
 @pytest.mark.parametrize("name", ["resnet18_comp", "vgg13_bn_comp", "bit_comp"])
 def test_one_rule_for_the_weights_of_all_networks(name):
     model = models.create(name, width=0.5)
