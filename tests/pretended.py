@@ -87,7 +87,7 @@ class PretendedDevice(TorchFunctionMode):
             return args[0]
         with torch._C.DisableTorchFunctionSubclass():
             if name in ("to", "cpu", "cuda"):
-                return self._move(name, args, kwargs, remote)
+                return self._move(name, args, kwargs)
             if kwargs.get("device") is not None:
                 return self._make(func, args, kwargs)
             self._check(name, args, kwargs, tensors, remote)
@@ -96,15 +96,16 @@ class PretendedDevice(TorchFunctionMode):
             result = func(*args, **kwargs)
         return _map(result, _to_device) if remote and name != "__set__" else result
 
-    def _move(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], remote: bool) -> Any:
+    def _move(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         tensor, *rest = args
+        remote = isinstance(tensor, Remote)
         places = [*rest, kwargs.get("device"), *([name] if name != "to" else [])]
         device = next((each for each in places if isinstance(each, str | int | torch.device)), None)
         device = device if not isinstance(device, bool) else None
         other = next((each for each in rest if isinstance(each, Tensor)), None)
         dtype = next((each for each in (*rest, kwargs.get("dtype")) if isinstance(each, torch.dtype)), None)
         there = isinstance(other, Remote) if other is not None else remote if device is None else _is_remote(device)
-        if remote and not there:
+        if remote != there and not (there and kwargs.get("non_blocking")):
             self._wait(name)
         layout = {"memory_format": kwargs["memory_format"]} if kwargs.get("memory_format") else {}
         moved = tensor.to(dtype or (other if other is not None else tensor).dtype, copy=remote != there, **layout)
@@ -119,9 +120,10 @@ class PretendedDevice(TorchFunctionMode):
 
         return within
 
-    @staticmethod
-    def _make(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _make(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         there = _is_remote(kwargs["device"])
+        if there and func in (torch.tensor, torch.as_tensor):
+            self._wait(func.__name__)
         generator = kwargs.get("generator")
         if generator is not None and isinstance(generator, RemoteGenerator) != there:
             raise RuntimeError("Expected a generator of the other device")

@@ -13,9 +13,11 @@ from autovul.base.result import Result
 from autovul.base.trainer import Trainer, TrainingOptions
 from autovul.vision import attacks, models
 from autovul.vision.adversarial_training import AdversarialTrainingOptions, adversarial
+from autovul.vision.attacks.backdoor.batches import PoisonedBatches
 from autovul.vision.attacks.base import Attack, Setup
 from autovul.vision.attacks.extraction.knockoff import thief_seed
-from autovul.vision.datasets import Augmentation, ImageDataset, ImageSplit
+from autovul.vision.attacks.poisoning.labels import FreshlyPoisonedBatches
+from autovul.vision.datasets import Augmentation, ImageBatches, ImageDataset, ImageSplit
 from autovul.vision.tools import gradient_variance, loss_contour
 from autovul.vision.tools.gradient_measurement import GradientMeasurement
 from tests.pretended import CUDA, pretended_device
@@ -57,12 +59,15 @@ def test_what_cuda_refuses_is_refused(device):
 
 
 def test_what_waits_is_counted(device):
-    far = torch.arange(3.0).to("cuda")
+    far = torch.arange(3.0, device="cuda")
+    torch.arange(3.0).pin_memory().to("cuda", non_blocking=True)
     assert not device.waits
     assert far.sum().item() == 3
     assert bool((far < 5).all())
     far[far > 1], far.cpu(), far.to("cpu")
-    assert sum(device.waits.values()) == 5
+    assert device.waits.total() == 5
+    torch.arange(3.0).to("cuda"), torch.arange(3).to(far), torch.tensor([1, 2], device="cuda")  # memory is not pinned
+    assert device.waits.total() == 8
 
 
 def figures(result: Result) -> dict[str, float]:
@@ -153,6 +158,29 @@ def test_a_training_step_never_waits(device, dataset, form):
         options = TrainingOptions(epoch=2, lr_scheduler=True, label_smoothing=0.1, precision="bf16")
         before = device.waits.total()
         Trainer(options, device="cuda", seed=1, step=step).fit(there(patches.make_network()), batches)
+        waits.append(device.waits.total() - before)
+    assert waits[0] == waits[1]
+
+
+def with_wrong_labels(dataset, batch_size):
+    return FreshlyPoisonedBatches(dataset.train_batches(batch_size, CUDA, 1), dataset.num_classes, 0.5, seed=2)
+
+
+def with_triggers(dataset, batch_size):
+    trigger = backdoors.trigger(random_pos=True).to(CUDA)
+    return PoisonedBatches(dataset, trigger, 1, 0.5, "loss", batch_size, CUDA, seed=2, augment=None)
+
+
+def from_the_host(dataset, batch_size):
+    return ImageBatches(dataset.train.images, dataset.train.labels, batch_size, CUDA, seed=1, resident=False)
+
+
+@pytest.mark.parametrize("batches", [with_wrong_labels, with_triggers, from_the_host])
+def test_a_batch_is_made_without_waiting(device, dataset, batches):
+    waits = []
+    for batch_size in (40, 10):
+        made, before = batches(dataset, batch_size), device.waits.total()
+        assert len([*made.epoch(0)]) == 120 // batch_size
         waits.append(device.waits.total() - before)
     assert waits[0] == waits[1]
 

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autovul.vision.datasets.transfer import send
+
 
 @dataclass(frozen=True, eq=False)
 class Trigger:
@@ -84,7 +86,7 @@ class Trigger:
         (height, width), (rows, columns) = self.size, self.mask.shape
         down = torch.randint(height - rows + 1, (count, 1), generator=generator)
         right = torch.randint(width - columns + 1, (count, 1), generator=generator)
-        return self.places + (down * width + right).to(self.places.device)
+        return self.places + send(down * width + right, self.places.device)
 
     def alone(self) -> Tensor:
         """(1, C, H, W): a black image that holds only the mark, opaque, at its own places."""

@@ -15,6 +15,7 @@ from autovul.base.atomic import whole_file
 from autovul.vision.datasets import ImageBatches, ImageDataset
 from autovul.vision.datasets.batches import generator_of
 from autovul.vision.datasets.splits import seeded_fraction
+from autovul.vision.datasets.transfer import send
 
 LABEL_STREAM = 0x6C61626C  # keeps the labels' random numbers apart from those of order and augmentation
 
@@ -30,7 +31,7 @@ def wrong_labels(labels: Tensor, num_classes: int, generator: torch.Generator) -
     if num_classes < 2:
         raise ValueError(f"a wrong label needs at least 2 classes, got {num_classes}")
     step = torch.randint(1, num_classes, labels.shape, generator=generator)
-    return (labels + step.to(labels.device)) % num_classes
+    return (labels + send(step, labels.device)) % num_classes
 
 
 @dataclass(frozen=True)
