@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -63,14 +64,15 @@ def auto_augment(images: Tensor, generator: torch.Generator) -> Tensor:
                 if name in SIGNED and torch.rand((), generator=generator) <= 0.5:
                     strength = -strength
                 groups.setdefault((name, strength), []).append(index)
-    images = images.clone()
-    for groups in stages:
-        for (name, strength), members in groups.items():
-            chosen = send(torch.tensor(members), images.device)
-            images[chosen] = _apply(name, strength, images[chosen])
+    images, rounds = images.clone(), [*stages[0].items(), *stages[1].items()]
+    everyone = torch.tensor([index for _, members in rounds for index in members], dtype=torch.int64)
+    parts = send(everyone, images.device).split([len(members) for _, members in rounds])  # one journey for all
+    for ((name, strength), _), chosen in zip(rounds, parts, strict=True):
+        images[chosen] = _apply(name, strength, images[chosen])
     return images
 
 
+@cache
 def _strength(name: str, level: int | None, height: int, width: int) -> float:
     """What a level comes to: evenly spaced between none and the most, in single precision as torchvision has it."""
     if level is None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
+from autovul.vision.datasets import auto_augment as auto_augment_module
 from autovul.vision.datasets.augment import Augmentation, crop, cutout, mirror
 from autovul.vision.datasets.auto_augment import auto_augment
 
@@ -138,6 +139,17 @@ def test_auto_augment_is_torchvision_s_policy_on_each_image(channels: int) -> No
         assert torch.equal(found, torch.stack([policy(image) for image in images]))
         assert torch.equal(generator.get_state(), torch.get_rng_state())
     assert (found != images).flatten(1).any(1).sum() > 2_000
+
+
+def test_all_indices_of_auto_augment_travel_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+    monkeypatch.setattr(auto_augment_module, "send", lambda tensor, device: sent.append(tensor) or tensor)
+    auto_augment(make_images(50), torch.Generator().manual_seed(0))
+    assert len(sent) == 1
+
+
+def test_auto_augment_of_no_image_is_none() -> None:
+    assert auto_augment(make_images(0), torch.Generator().manual_seed(0)).shape == (0, 3, *make_images(1).shape[2:])
 
 
 def test_nothing_global_is_drawn_and_the_input_is_left_alone() -> None:
