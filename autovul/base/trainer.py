@@ -29,7 +29,7 @@ from autovul.base.training.interrupt import StopRequest
 from autovul.base.training.log import TrainingLog
 from autovul.base.training.optimiser import TrainedPart, build_optimiser
 from autovul.base.training.options import TrainingOptions
-from autovul.base.training.precision import Precision, resolve_precision
+from autovul.base.training.precision import Precision, resolve_precision, without_tf32
 from autovul.base.training.random_state import preserved_random_state
 from autovul.base.training.run import Diverged, TrainingRun
 from autovul.base.training.state import TrainingState
@@ -112,7 +112,7 @@ class Trainer:
         team = distributed.current()
         if getattr(self.step, "whole_batch", False) and (team.size > 1 or self.options.microbatch):
             raise UserError("this training's loss looks at the whole batch: leave out microbatch, and run one process")
-        with preserved_random_state(self.device), torch.enable_grad():
+        with preserved_random_state(self.device), torch.enable_grad(), without_tf32():
             seed_everything((self.seed + team.rank) % 2**32)  # dropout is to differ; batches have a seed of their own
             model.to(self.device)
             if team.size > 1:

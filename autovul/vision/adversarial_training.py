@@ -13,6 +13,7 @@ from torch.nn import functional
 from autovul.base.metrics import require_finite
 from autovul.base.options import Options, option
 from autovul.base.training.evaluation import Batches, Step, cross_entropy_step, evaluation_mode
+from autovul.base.training.precision import without_tf32
 from autovul.vision.attacks.evasion.pgd import PGD
 
 TRADES_START = 1e-3  # standard deviation of the noise that TRADES starts from, where the divergence has no gradient
@@ -91,7 +92,7 @@ def robust_accuracy(options: AdversarialTrainingOptions, model: nn.Module, batch
     right = 0
     for images, labels in batches.epoch(0):
         attacked, _ = attack.perturb(model, images, labels)
-        with torch.no_grad(), evaluation_mode(model):
+        with torch.no_grad(), evaluation_mode(model), without_tf32():
             right += int((require_finite(model(attacked)).argmax(1) == labels).sum())
     return 100 * right / batches.num_samples
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autovul.base.training.history import Evaluation
-from autovul.base.training.precision import Precision, effective_precision
+from autovul.base.training.precision import Precision, effective_precision, without_tf32
 
 
 @runtime_checkable
@@ -93,7 +93,7 @@ def evaluate_pairs(model: nn.Module, pairs: Iterable[tuple[Tensor, Any]], *, pre
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     autocast = Precision(effective_precision(precision, device, model), device.type).autocast
     count, rows = 0, []
-    with evaluation_mode(model):
+    with evaluation_mode(model), without_tf32():
         for x, y in pairs:
             labels = labels_of(y).to(device, non_blocking=True)
             with autocast():

@@ -57,6 +57,26 @@ class Precision:
         return torch.amp.GradScaler(self.device_type, enabled=self.effective == "fp16")
 
 
+@contextlib.contextmanager
+def without_tf32() -> Iterator[None]:
+    """Convolutions in fp32 as they are meant: PyTorch lets them round to TF32's ten bits on GPUs by default.
+
+    Whoever has chosen otherwise for each operator, by the names that torch has for that since 2.9, is left alone.
+    """
+    cudnn = torch.backends.cudnn
+    try:
+        was_allowed = cudnn.allow_tf32
+    except RuntimeError:  # what torch says to those who have used the newer names
+        was_allowed = False
+    if was_allowed:
+        cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        if was_allowed:
+            cudnn.allow_tf32 = True
+
+
 def resolve_precision(wanted: str, device: torch.device, model: nn.Module) -> Precision:
     """The `effective_precision` of a training, and how convolutions are stored in it, see `gains_by_channels_last`."""
     effective = effective_precision(wanted, device, model)

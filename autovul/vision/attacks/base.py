@@ -21,7 +21,7 @@ from autovul.base.memory import is_out_of_memory
 from autovul.base.options import Options
 from autovul.base.registry import Registry
 from autovul.base.training.options import TrainingOptions
-from autovul.base.training.precision import gains_by_channels_last
+from autovul.base.training.precision import gains_by_channels_last, without_tf32
 from autovul.vision.datasets import ImageDataset
 from autovul.vision.models.base import ComposedModel, structure
 from autovul.vision.models.probe import probing
@@ -128,7 +128,7 @@ def untouched(model: nn.Module) -> Iterator[nn.Module]:
     random state of torch (a model may draw at inference). ``.grad`` is never written, because nothing asks for it.
     """
     wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    with probing(model), torch.inference_mode(False), torch.enable_grad():
+    with probing(model), without_tf32(), torch.inference_mode(False), torch.enable_grad():
         try:
             for parameter, _ in wanted:
                 parameter.requires_grad_(False)

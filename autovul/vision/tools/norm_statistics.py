@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from autovul.base.training.precision import without_tf32
+
 
 def estimate_norm_statistics(model: nn.Module, batches: Iterable[Tensor]) -> int:
     """Replace the running statistics of every batch norm by the mean over batches of the batch's own.
@@ -34,7 +36,7 @@ def estimate_norm_statistics(model: nn.Module, batches: Iterable[Tensor]) -> int
             norm.reset_running_stats()
             norm.momentum = None  # PyTorch's way to say: the plain mean over all batches
             norm.train()
-        with torch.no_grad():
+        with torch.no_grad(), without_tf32():
             for images in batches:
                 model(images)
     finally:

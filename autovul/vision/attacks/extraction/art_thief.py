@@ -12,6 +12,7 @@ from autovul.base.environ import seed_everything
 from autovul.base.errors import UserError
 from autovul.base.training.optimiser import build_optimiser
 from autovul.base.training.options import TrainingOptions
+from autovul.base.training.precision import without_tf32
 from autovul.vision.attacks.art_engine import black_box, generators_kept, prepare_art
 from autovul.vision.attacks.base import Setup, device_of
 from autovul.vision.attacks.extraction.transfer_set import TransferSet
@@ -66,7 +67,7 @@ def train_thief(
     from art.attacks.extraction import KnockoffNets
     from art.estimators.classification import PyTorchClassifier
 
-    with generators_kept(device):
+    with generators_kept(device), without_tf32():
         classifier = PyTorchClassifier(
             _OneModule(thief),
             loss=nn.CrossEntropyLoss(),

@@ -17,6 +17,7 @@ from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result
 from autovul.base.trainer import Trainer
 from autovul.base.training.history import History, total
+from autovul.base.training.precision import without_tf32
 from autovul.vision.attacks.base import Attack, Setup, device_of, registry, require_fitting, require_model_and_data
 from autovul.vision.attacks.correct_images import correctly_classified
 from autovul.vision.attacks.record import record
@@ -157,7 +158,7 @@ class PoisonBasic(Attack):
     ) -> tuple[Tensor, float] | None:
         """Logits of the input and clean accuracy; None where some logits are not finite."""
         try:
-            with torch.no_grad():
+            with torch.no_grad(), without_tf32():
                 logits = require_finite(poisoned(image[None]))[0].cpu()
             return logits, clean_accuracy(poisoned, dataset, setup.valid_batch)
         except NonFiniteOutput:
