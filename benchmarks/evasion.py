@@ -22,7 +22,7 @@ from autovul.base.progress import Progress
 from autovul.base.trainer import Trainer, TrainingOptions
 from autovul.vision import attacks, datasets, models
 from autovul.vision.attacks.art_engine import prepare_art
-from autovul.vision.attacks.base import quick
+from autovul.vision.models.quick import quick
 
 STEPS = 7
 KINDS = ("plain", "stop", "nes", "fmn")

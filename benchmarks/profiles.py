@@ -25,7 +25,7 @@ from timing import Record, begin, parser
 from torch.profiler import ProfilerActivity, profile
 
 from autovul.vision import attacks, datasets
-from autovul.vision.attacks.base import quick
+from autovul.vision.models.quick import quick
 from autovul.vision.tools import gradient_variance
 
 Sides = dict[str, Callable[[], object]]

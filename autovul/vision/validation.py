@@ -9,9 +9,10 @@ from autovul.base.errors import UserError
 from autovul.base.result import Metric, Result
 from autovul.base.trainer import evaluate
 from autovul.base.training.history import Evaluation
-from autovul.vision.attacks.base import device_of, quick, require_fitting, require_model_and_data
+from autovul.vision.attacks.base import device_of, require_fitting, require_model_and_data
 from autovul.vision.attacks.record import identify
 from autovul.vision.datasets import ImageDataset
+from autovul.vision.models.quick import quick
 
 
 def validate(model: nn.Module, dataset: ImageDataset, *, seed: int = 1228, batch_size: int = 100) -> Result:

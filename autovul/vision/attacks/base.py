@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import operator
 from abc import abstractmethod
@@ -10,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -21,9 +19,9 @@ from autovul.base.memory import is_out_of_memory
 from autovul.base.options import Options
 from autovul.base.registry import Registry
 from autovul.base.training.options import TrainingOptions
-from autovul.base.training.precision import gains_by_channels_last, without_tf32
+from autovul.base.training.precision import without_tf32
 from autovul.vision.datasets import ImageDataset
-from autovul.vision.models.base import ComposedModel, structure
+from autovul.vision.models.base import structure
 from autovul.vision.models.probe import probing
 
 if TYPE_CHECKING:
@@ -136,27 +134,6 @@ def untouched(model: nn.Module) -> Iterator[nn.Module]:
         finally:
             for parameter, want in wanted:
                 parameter.requires_grad_(want)
-
-
-def quick(model: nn.Module) -> nn.Module:
-    """What to take for many passes through a model: itself or, on a CPU, a faster copy of a network of the project.
-
-    The copy's convolutions are stored channels last, where `gains_by_channels_last` says so. What it computes differs
-    by rounding. A model with an object for a hook is taken itself: the copy would tell a copy of that object. Functions
-    are the same in both.
-    """
-    device = device_of(model)
-    if not isinstance(model, ComposedModel) or device.type != "cpu" or _has_listeners(model):
-        return model
-    if gains_by_channels_last(model, device):
-        return copy.deepcopy(model).to(memory_format=torch.channels_last)
-    return model
-
-
-def _has_listeners(model: nn.Module) -> bool:
-    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    hooks = (hook for module in model.modules() for kind in kinds for hook in getattr(module, kind).values())
-    return any(not isinstance(hook, FunctionType) for hook in hooks)
 
 
 def require_images(images: Tensor) -> Tensor:

@@ -18,8 +18,9 @@ from autovul.base.training.evaluation import Batches, Step, evaluate
 from autovul.base.training.history import History
 from autovul.base.training.options import TrainingOptions
 from autovul.base.training.precision import effective_precision
-from autovul.vision.attacks.base import Attack, Setup, device_of, quick
+from autovul.vision.attacks.base import Attack, Setup, device_of
 from autovul.vision.datasets import Augmentation, ImageDataset
+from autovul.vision.models.quick import quick
 
 
 def training_options(attack: Attack, setup: Setup) -> TrainingOptions:

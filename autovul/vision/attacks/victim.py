@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from autovul.base.memory import give_back_reserve, halved
 from autovul.base.metrics import require_finite
-from autovul.vision.attacks.base import ask, device_of, quick, require_logits, untouched
+from autovul.vision.attacks.base import ask, device_of, require_logits, untouched
+from autovul.vision.models.quick import quick
 
 # On a CPU larger batches leave the caches: of 96 darts takes 1.26 times as long, resnet18_comp 1.03 times. On other
 # devices a batch is as large as pays, and halved where their memory does not hold it.

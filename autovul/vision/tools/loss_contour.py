@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from autovul.base.errors import UserError, nearest
 from autovul.base.memory import in_parts
 from autovul.base.metrics import NonFiniteOutput
-from autovul.vision.attacks.base import ask, quick, require_classes, require_images, require_logits, untouched
+from autovul.vision.attacks.base import ask, require_classes, require_images, require_logits, untouched
+from autovul.vision.models.quick import laid_out
 
 Space = Literal["parameter", "input"]
 SPANS: dict[str, float] = {"parameter": 0.5, "input": 0.2}
@@ -147,7 +148,7 @@ def loss_contour(
         raise ValueError("alphas and betas must have at least one number each")
     points = [(alpha, beta) for alpha in rows for beta in columns]
     moved = ""
-    with untouched(quick(model)) as model, torch.no_grad():
+    with untouched(laid_out(model)) as model, torch.no_grad():
         ask(model, images[:2])
         if space == "parameter":
             moved = first_convolution(model) if parameter is None else parameter

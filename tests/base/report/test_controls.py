@@ -310,7 +310,7 @@ def test_where_all_sizes_are_as_good_as_equal_the_difference_is_as_it_stands(lar
     assert (found.difference == finding.reading.difference) == alike
     if alike:
         assert found.survives(finding.verdict) == "not needed", "its own difference is no test that it passes"
-        assert "as it stands" == claim_words.survival(found, finding)
+        assert claim_words.survival(found, finding) == "as it stands"
         others = [each for each in build(results).controls[finding.number] if each.name != held_equal.SIZE]
         assert claim_words.survivals([*others, found], finding) == claim_words.survivals(others, finding)
     unknown = [r.replace(facts={}) if r.model.startswith("sgas") else r for r in results]

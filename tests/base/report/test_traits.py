@@ -294,7 +294,7 @@ def chance_alone(networks, seeds):
 
 
 def of_a_space(seeds, lead):
-    """Cells drawn at random that attacks succeed on at 10 to 80 %, and searched ones ``lead`` points above their mean."""
+    """Attacks succeed on drawn cells at 10 to 80 %, and on searched ones at ``lead`` points above their mean."""
     options = campaign(1, ["sampled_attack"], ["sampled"])[0].options
     drawn = {f"sampled_{number}": 10.0 * number for number in range(1, 9)}
     searched = {name: 45 + lead + apart for name, apart in (("darts", -12), ("drnas", 0), ("pc_darts", 12))}

@@ -11,10 +11,11 @@ from autovul.base.errors import UserError
 from autovul.base.metrics import require_finite
 from autovul.vision.attacks.backdoor.batches import PLACE_STREAM
 from autovul.vision.attacks.backdoor.neurons import FINAL, Neurons
-from autovul.vision.attacks.base import device_of, quick, untouched
+from autovul.vision.attacks.base import device_of, untouched
 from autovul.vision.datasets import ImageDataset
 from autovul.vision.datasets.batches import generator_of
 from autovul.vision.marks import Trigger
+from autovul.vision.models.quick import quick
 
 
 @dataclass(frozen=True)

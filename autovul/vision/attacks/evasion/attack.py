@@ -16,7 +16,6 @@ from autovul.base.result import Result
 from autovul.vision.attacks.base import (
     Setup,
     device_of,
-    quick,
     require_classes,
     require_images,
     require_logits,
@@ -27,6 +26,7 @@ from autovul.vision.attacks.evasion.image_attack import ImageAttack
 from autovul.vision.attacks.evasion.perturbation import Perturbation
 from autovul.vision.attacks.evasion.tally import Tally
 from autovul.vision.attacks.record import record
+from autovul.vision.models.quick import quick
 
 if TYPE_CHECKING:
     from autovul.vision.datasets import ImageDataset
@@ -146,17 +146,17 @@ class EvasionAttack(ImageAttack):
         device = device_of(model)
         generator = torch.Generator(device).manual_seed(setup.seed)
         with environ.measure(device) as cost:
-            model = quick(model)
-            images, labels, logits, asked = self.correctly_classified(model, dataset, setup)
+            attacked = quick(model)
+            images, labels, logits, asked = self.correctly_classified(attacked, dataset, setup)
             tally = Tally(untargeted=self.untargeted, judged=self.stop_threshold is not None)
 
             def attack_batch(*batch: Tensor) -> None:
                 pixels, true, clean = (tensor.to(device) for tensor in batch)
                 target = self.choose_target(clean)
-                outcome = self._attack(model, pixels, target, generator)
+                outcome = self._attack(attacked, pixels, target, generator)
                 if outcome.logits is None:
-                    with untouched(model):
-                        self._judge_end(model, outcome, target)
+                    with untouched(attacked):
+                        self._judge_end(attacked, outcome, target)
                 tally.add(pixels, true, clean, target, outcome)
 
             self.batch_by_batch(attack_batch, (images, labels, logits), device, setup)

@@ -17,7 +17,6 @@ from autovul.base.result import Result
 from autovul.vision.attacks.base import (
     Setup,
     device_of,
-    quick,
     registry,
     require_classes,
     require_differentiable,
@@ -31,6 +30,7 @@ from autovul.vision.attacks.evasion.image_attack import ImageAttack
 from autovul.vision.attacks.evasion.norms import Norm, dual_lengths, lengths, unit, within
 from autovul.vision.attacks.evasion.perturbation import Passes
 from autovul.vision.attacks.record import record
+from autovul.vision.models.quick import quick
 
 if TYPE_CHECKING:
     from autovul.vision.datasets import ImageDataset
@@ -147,12 +147,12 @@ class FMN(ImageAttack):
         device = device_of(model)
         found = Distances(self.norm)
         with environ.measure(device) as cost:
-            model = quick(model)
-            images, labels, logits, asked = self.correctly_classified(model, dataset, setup)
+            attacked = quick(model)
+            images, labels, logits, asked = self.correctly_classified(attacked, dataset, setup)
 
             def attack_batch(*batch: Tensor) -> None:
                 pixels, true, clean = (tensor.to(device) for tensor in batch)
-                found.add(pixels, true, self._nearest(model, pixels, self.choose_target(clean)))
+                found.add(pixels, true, self._nearest(attacked, pixels, self.choose_target(clean)))
 
             self.batch_by_batch(attack_batch, (images, labels, logits), device, setup)
         if found.nothing_moved:
