@@ -35,8 +35,7 @@ class Victim:
         self.batch = batch or (CPU_BATCH if self.device.type == "cpu" else DEVICE_BATCH)
         self.forward = 0
         self._asked = False
-        convolution = next((p for p in model.parameters() if p.ndim == 4), None)
-        self._channels_last = convolution is not None and _is_channels_last(convolution)
+        self._channels_last = any(map(_is_channels_last, model.parameters()))
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
@@ -88,4 +87,6 @@ def questioned(model: nn.Module, batch: int | None = None) -> Iterator[Victim]:
 
 
 def _is_channels_last(tensor: Tensor) -> bool:
-    return tensor.is_contiguous(memory_format=torch.channels_last)
+    """Whether a weight is stored so and not otherwise: with one channel, or one pixel, the two layouts are one."""
+    channels_last = tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    return channels_last and not tensor.is_contiguous()

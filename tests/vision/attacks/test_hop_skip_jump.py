@@ -240,6 +240,25 @@ def test_a_network_of_the_project_is_asked_as_it_is_and_left_as_it_was(name):
     assert torch.allclose(answers, model.eval()(images), atol=1e-4)
 
 
+class GreyByView(nn.Sequential):
+    """The second convolution stores channels last what it gives for such images, and view cannot flatten that."""
+
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1), nn.Linear(4 * 64, 2))
+
+    def forward(self, x):
+        return self[2](self[1](self[0](x)).view(len(x), -1))
+
+
+def test_a_grey_network_is_asked_in_its_own_layout():
+    """With one channel a weight is contiguous in both layouts."""
+    model, images = GreyByView(), torch.rand(3, 1, 8, 8)
+    with questioned(model) as victim:
+        assert torch.equal(victim.logits(images), model(images))
+    last = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3)).to(memory_format=torch.channels_last)
+    assert Victim(last)._channels_last, "what is stored so is still noticed"
+
+
 @pytest.fixture(scope="module")
 def art_points(flat):
     pytest.importorskip("art")
