@@ -23,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if team.leads:
                 print(f"finished already: {record}")
             return 0
+        training.require_own_weights(model, dataset, settings)
         result = training.train(model, dataset, settings, device)
     if not team.leads:
         return 0

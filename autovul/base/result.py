@@ -20,7 +20,7 @@ from autovul.base.settings.option_types import is_unicode, shorten
 
 SCHEMA_VERSION = 1
 # Options that change how a run is watched or where it writes, and nothing of what it finds.
-_OUTPUT = ("color", "log_dir", "result_dir", "save", "tensorboard", "tqdm", "verbose")
+_OUTPUT = ("color", "log_dir", "overwrite", "result_dir", "save", "tensorboard", "tqdm", "verbose")
 NOT_IDENTITY = frozenset([*_OUTPUT, "download", "num_workers", "resume", "resume_changed"])
 # What a run may differ in without measuring anything else.
 BOOKKEEPING = NOT_IDENTITY | {

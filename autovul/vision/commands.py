@@ -36,6 +36,14 @@ class OutputOptions(Options):
     attack_dir: str = option("./data/attack", "Folder of what attacks write beside their results.", min_length=1)
 
 
+class WeightsOptions(Options):
+    """What a training may replace."""
+
+    overwrite: bool = option(
+        False, "Replace the weights that lie where the trained ones belong even if no recorded training made them."
+    )
+
+
 class ReportOptions(Options):
     """What a report reads and where it goes."""
 
@@ -58,7 +66,9 @@ COMMANDS = (
     _OnNetwork(
         "train",
         "Train an image classifier, validate it, and save its weights.",
-        _on(TrainingDataOptions, training=TrainingOptions, adversary=AdversarialTrainingOptions),
+        _on(
+            TrainingDataOptions, training=TrainingOptions, adversary=AdversarialTrainingOptions, weights=WeightsOptions
+        ),
         examples=(
             "autovul train --download",
             "autovul train -d digits -m darts --layers 5 --init_channels 12",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 from autovul.base import distributed, environ
 from autovul.base.checkpoint import digest, load_state, save_state
 from autovul.base.cli import Settings
+from autovul.base.errors import UserError
 from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result, read_results
 from autovul.base.trainer import Trainer
@@ -74,6 +76,33 @@ def finished(model: nn.Module, dataset: ImageDataset, settings: Settings) -> Pat
     # A file of cells, or code of one's own, may have changed under the same name.
     found, wanted = results[0].facts, made_of(model)
     return path if {name: found.get(name) for name in wanted} == wanted else None
+
+
+def require_own_weights(model: nn.Module, dataset: ImageDataset, settings: Settings) -> None:
+    """Make sure, before a training, that it replaces no weights but those that a training has left.
+
+    These are known by its record, or by the state of the training that goes on.
+
+    Raises:
+        UserError: There are other weights in their place.
+    """
+    path, options = weights_path(model, dataset, settings), settings.training
+    going_on = options.resume and path.with_suffix(".state").exists()
+    if not options.save or settings.weights.overwrite or going_on or not path.exists():
+        return
+    records, _ = read_results(sorted(Path(settings.environment.result_dir, "train").glob("*.json")))
+    # One that diverged, or was of no epoch, may name weights that it began with and did not make.
+    trained = [
+        each for each in records if each.status == "ok" and ("weights" in each.files or each.counts.get("epochs"))
+    ]
+    with contextlib.suppress(UserError):  # no training leaves what cannot be read
+        if digest(load_state(path)) in {each.weights_sha256 for each in trained}:
+            return
+    raise UserError(
+        f"{path} holds weights that no training recorded in {settings.environment.result_dir} made, and training would "
+        "replace them: attacks and validate take them as they are; --suffix=_new puts the trained ones beside them, "
+        "--no-save keeps none, --overwrite replaces them"
+    )
 
 
 def discard_state(model: nn.Module, dataset: ImageDataset, settings: Settings) -> None:

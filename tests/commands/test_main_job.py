@@ -164,8 +164,43 @@ def test_a_network_that_gives_nan_from_the_start_has_diverged(trained, capsys):
     state = load_state(path)
     state["features.bn1.running_var"].fill_(-1.0)
     save_state(path, state)
-    assert train.main([*TINY, *RECIPE, "--pretrain", "--suffix", ""]) == 1
+    assert train.main([*TINY, *RECIPE, "--pretrain", "--overwrite"]) == 1
     assert "epoch 0, step 0: the loss or a weight is not finite" in capsys.readouterr().out
+
+
+def test_weights_that_no_training_made_are_not_replaced(trained, capsys):
+    path = trained / "data/model/image/digits/resnet18_comp.pth"
+    again = [*TINY, "--epoch", "0"]
+    assert train.main([*TINY, *RECIPE, "--no-save"]) == 0, "the record is of the same weights"
+    assert train.main([*again, "--seed", "5"]) == 0, "those of another training are replaced"
+    save_state(path, {key: value + 1 for key, value in load_state(path).items()})
+    foreign = path.read_bytes()
+    # The record of a training that saved nothing, or diverged, may name the weights that it began with.
+    assert train.main([*again, "--pretrain", "--no-save"]) == 0
+    for options in ([], ["--seed", "5"], ["--resume"], ["--pretrain"]):
+        capsys.readouterr()
+        assert train.main([*again, *options]) == 1
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and "resnet18_comp.pth holds weights that no training recorded in" in error
+        assert all(word in error for word in ("--suffix=_new", "--no-save", "--overwrite"))
+    assert train.main([*again, "--suffix=_new"]) == 0
+    assert path.read_bytes() == foreign
+    path.write_text("a file that is no state_dict")
+    assert train.main(again) == 1
+    path.write_bytes(foreign)
+    assert train.main([*again, "--pretrain", "--overwrite"]) == 0
+    assert train.main(again) == 0, "and these are a training's now"
+
+
+def test_a_training_that_was_killed_before_its_record_goes_on_with_resume(trained):
+    path = trained / "data/model/image/digits/resnet18_comp.pth"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "discard_state", lambda *args: None)
+        assert train.main([*TINY, *RECIPE]) == 0
+    shutil.rmtree(trained / "data/result")
+    assert path.with_suffix(".state").exists()
+    assert train.main([*TINY, *RECIPE]) == 1
+    assert train.main([*TINY, *RECIPE, "--resume"]) == 0
 
 
 def test_no_save_saves_nothing(workspace):
