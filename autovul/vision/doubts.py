@@ -1,11 +1,17 @@
-"""What makes the figures of a network of one's own doubtful, found by asking it."""
+"""What makes the figures of a network doubtful: found by asking it, and by its accuracy."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
+from autovul.base.metrics import NonFiniteOutput
+from autovul.base.result import Metric
 from autovul.vision.attacks.base import untouched
+from autovul.vision.attacks.victim import questioned
 
 RANDOM = (
     "two passes over the same images gave different logits: the network draws at random in eval mode, so that every "
@@ -15,6 +21,11 @@ PROBABILITIES = (
     "it gives probabilities, not logits (rows of at least 0 that sum to 1): leave the softmax out of forward, else "
     "losses, confidences and stop conditions are wrong"
 )
+_SCALE = "it is at chance on pixels in [0, 1], which are what autovul gives, and above it on the same {}: {}"
+TIMES_255 = _SCALE.format("times 255", "forward must not divide by 255, else what looks like robustness is none")
+NORMALISED = _SCALE.format("with mean 0 and deviation 1", "let forward normalise them")
+# The accuracy of the network itself, before any attack; in poison_random, which trains anew, that of no wrong labels.
+ACCURACIES = ("valid_accuracy", "clean_accuracy_before", "victim_accuracy", "clean_accuracy_0pct")
 
 
 def doubts(model: nn.Module, images: Tensor) -> list[str]:
@@ -35,3 +46,62 @@ def doubts(model: nn.Module, images: Tensor) -> list[str]:
     if bool((first >= 0).all()) and bool(((first.sum(1) - 1).abs() < 1e-3).all()):
         found.append(PROBABILITIES)
     return found
+
+
+def doubts_of_accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> list[str]:
+    """Whether a trained model is at chance, and then whether it wants other pixels.
+
+    Args:
+        model: Left as it was.
+        images: (N, C, H, W), in [0, 1]; some hundred of all classes.
+        labels: (N,).
+    """
+    doubt = _chance(_accuracy(model, images, labels), labels)
+    if not doubt:
+        return []
+    mean, deviation = images.mean((0, 2, 3), keepdim=True), images.std((0, 2, 3), keepdim=True)
+    others = {TIMES_255: 255 * images, NORMALISED: (images - mean) / deviation.clamp(min=1 / 255)}
+    accuracies = {name: _accuracy(model, pixels, labels) for name, pixels in others.items()}
+    best = max(accuracies, key=accuracies.__getitem__)
+    return [doubt if _chance(accuracies[best], labels) else best]
+
+
+def doubts_of_figures(metrics: Mapping[str, Metric], labels: Tensor) -> list[str]:
+    """Whether the network of a record is at chance.
+
+    Args:
+        metrics: The record's.
+        labels: Of the validation images.
+    """
+    known = {name: metric.value for name, metric in metrics.items() if metric.value is not None}
+    accuracy = next((known[name] for name in ACCURACIES if name in known), None)
+    doubt = "" if accuracy is None else _chance(accuracy / 100, labels)
+    return [doubt] if doubt else []
+
+
+def _accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """As a share; 0 where the answers are not finite, as they may be to pixels that the network does not want."""
+    try:
+        with questioned(model) as victim:
+            return (victim.labels(images).cpu() == labels).double().mean().item()
+    except NonFiniteOutput:
+        return 0.0
+
+
+def _chance(accuracy: float, labels: Tensor) -> str:
+    """The doubt about an accuracy (a share) on images of these labels, or nothing.
+
+    Clearly above are three standard deviations of a network that names the most frequent class as often as it is.
+    """
+    share = _most_frequent(labels)
+    if accuracy > share + 3 * math.sqrt(share * (1 - share) / len(labels)):
+        return ""
+    return (
+        f"its accuracy, {100 * accuracy:.1f} %, is not clearly above that of always naming the most frequent class, "
+        f"{100 * share:.1f} %: a network that has learnt nothing shows no vulnerability"
+    )
+
+
+def _most_frequent(labels: Tensor) -> float:
+    """The share of the class that most images are of."""
+    return labels.bincount().max().item() / len(labels)

@@ -19,7 +19,8 @@ from autovul.base.summary import summary
 from autovul.vision.attacks.base import Setup, describe
 from autovul.vision.attacks.record import weights_sha256
 from autovul.vision.datasets import AttackedDataOptions, ImageDataset, TrainingDataOptions, ValidatedDataOptions
-from autovul.vision.doubts import doubts
+from autovul.vision.datasets.splits import legacy_shuffle
+from autovul.vision.doubts import NORMALISED, TIMES_255, doubts, doubts_of_accuracy, doubts_of_figures
 from autovul.vision.models.facts import facts, made_of
 from autovul.vision.models.own import OwnModel
 
@@ -92,10 +93,9 @@ def complete(
 ) -> Result:
     """The record with every effective option, the hashes of data and weights, the network's facts and versions.
 
-    And, of a network of one's own, with what makes its figures doubtful.
+    And with what makes its figures doubtful.
     """
-    own = isinstance(model, OwnModel) and result.status == "ok"
-    found = doubts(model, dataset.valid.pixels(slice(0, 8)).to(device)) if own else []
+    found = _doubts(result, settings, dataset, model, device) if result.status == "ok" else []
     return result.replace(
         options={**settings.effective(), **result.options},
         data_sha256=dataset.sha256,
@@ -104,6 +104,22 @@ def complete(
         environment={**environ.describe(device), **result.environment, **({"doubts": found} if found else {})},
         version=version_of(result.experiment),
     )
+
+
+def _doubts(
+    result: Result, settings: Settings, dataset: ImageDataset, model: nn.Module, device: torch.device
+) -> list[str]:
+    """Those of the figures; and a network of one's own, which may be wrong in many ways, is asked."""
+    valid = dataset.valid
+    found = doubts_of_figures(result.metrics, valid.labels)
+    if not isinstance(model, OwnModel):
+        return found
+    asked = doubts(model, valid.pixels(slice(0, 8)).to(device))
+    if settings.command == "train" or settings.model.pretrain:  # else its weights may be new
+        sample = legacy_shuffle(len(valid))[:512]  # files often come class by class
+        of_sample = doubts_of_accuracy(model, valid.pixels(sample), valid.labels[sample])
+        asked += [doubt for doubt in of_sample if not found or doubt in (TIMES_255, NORMALISED)]
+    return asked + found
 
 
 def hand_over(result: Result, settings: Settings) -> int:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from autovul import grad_var, validate
+from autovul import grad_var, membership, train, validate
 from autovul.base.report import build
-from autovul.base.result import read_results
-from autovul.vision.doubts import PROBABILITIES, RANDOM, doubts
+from autovul.base.result import Metric, read_results
+from autovul.vision.doubts import (
+    NORMALISED,
+    PROBABILITIES,
+    RANDOM,
+    TIMES_255,
+    doubts,
+    doubts_of_accuracy,
+    doubts_of_figures,
+)
 
 IMAGES = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -43,6 +53,75 @@ def test_what_is_doubtful(kind: str, found: list[str]) -> None:
     model, before = Network(kind), torch.get_rng_state()
     assert doubts(model, IMAGES) == found
     assert model.training and torch.equal(torch.get_rng_state(), before)
+
+
+class Quadrants(nn.Module):
+    """The class is the brightest quadrant; brightness below ``low`` or above ``high`` is all the same to it."""
+
+    def __init__(self, scale: float, low: float, high: float) -> None:
+        super().__init__()
+        self.scale, self.low, self.high = scale, low, high
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.avg_pool2d(self.scale * x, 4).flatten(1).clamp(self.low, self.high)
+
+
+LABELS = torch.arange(80) % 4
+QUADRANTS = 0.4 + 0.2 * nn.functional.one_hot(LABELS, 4).float().view(80, 1, 2, 2).repeat_interleave(4, 2)
+QUADRANTS = QUADRANTS.repeat_interleave(4, 3)
+
+
+@pytest.mark.parametrize(
+    ("network", "found"),
+    [((1, 0, 1), []), ((1 / 255, 0.3, 1), [TIMES_255]), ((1, 1, 3), [NORMALISED]), ((0, 0, 1), None)],
+)
+def test_pixels_of_another_scale_are_told_from_knowing_nothing(network, found) -> None:
+    model = Quadrants(*network)
+    doubt = doubts_of_accuracy(model, QUADRANTS, LABELS)
+    nothing = "its accuracy, 25.0 %, is not clearly above that of always naming the most frequent class, 25.0 %"
+    assert doubt == found or (found is None and len(doubt) == 1 and doubt[0].startswith(nothing))
+
+
+def test_an_accuracy_at_chance_is_one_that_three_standard_deviations_explain() -> None:
+    labels = torch.arange(400) % 4  # 25 %, give or take 2.165
+    for name in ("valid_accuracy", "clean_accuracy_before", "victim_accuracy", "clean_accuracy_0pct"):
+        told = {value: len(doubts_of_figures({name: Metric(value, "%")}, labels)) for value in (10.0, 31.4, 31.6)}
+        assert told == {10.0: 1, 31.4: 1, 31.6: 0}
+    assert doubts_of_figures({"success_rate": Metric(3.0, "%"), "valid_accuracy": Metric(None, "%")}, labels) == []
+    most_are_zero = torch.zeros(400, dtype=torch.int64).index_fill(0, torch.arange(40), 1)
+    assert "most frequent class, 90.0 %" in doubts_of_figures({"valid_accuracy": Metric(91.0, "%")}, most_are_zero)[0]
+
+
+SCALED = """
+import torch
+from torch import nn
+class Net(nn.Module):
+    scale = 1
+    def __init__(self, num_classes):
+        super().__init__()
+        self.linear = nn.Linear(3072, num_classes)
+    def forward(self, x):
+        return self.linear((x / self.scale > 0.5).float().flatten(1))
+class Twice(Net):
+    scale = 255
+"""
+
+
+def test_commands_doubt_networks_at_chance_and_say_why_they_may_be(workspace, capsys):
+    (workspace / "scaled_nets.py").write_text(SCALED)
+    common = ["-d", "digits", "--device", "cpu", "--no-tqdm"]
+    assert train.main([*common, "-m", "scaled_nets:Net", "--epoch", "5"]) == 0
+    assert validate.main([*common, "-m", "scaled_nets:Net"]) == 0
+    assert "doubtful" not in capsys.readouterr().out
+    folder = workspace / "data/model/image/digits"
+    shutil.copy(folder / "scaled_nets.Net.pth", folder / "scaled_nets.Twice.pth")
+    membership_of_twice = [*common, "-m", "scaled_nets:Twice", "--method", "loss", "--confidence_filter", "none"]
+    assert membership.main(membership_of_twice) == 0
+    assert capsys.readouterr().out.count(f"doubtful: {TIMES_255}") == 1
+    assert train.main([*common, "--width", "0.0625", "--epoch", "0"]) == 0
+    assert "doubtful: its accuracy, " in capsys.readouterr().out
+    assert grad_var.main([*common[:4], "-m", "scaled_nets:Twice", "--sample_num", "4"]) == 0
+    assert "doubtful" not in capsys.readouterr().out, "new weights are meant to be at chance"
 
 
 OWN = """
