@@ -67,7 +67,7 @@ def doubts_of_accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> list
 
 
 def doubts_of_figures(metrics: Mapping[str, Metric], labels: Tensor) -> list[str]:
-    """Whether the network of a record is at chance.
+    """Whether the network of a record is at chance, or an attack that trains it has destroyed it.
 
     Args:
         metrics: The record's.
@@ -75,8 +75,17 @@ def doubts_of_figures(metrics: Mapping[str, Metric], labels: Tensor) -> list[str
     """
     known = {name: metric.value for name, metric in metrics.items() if metric.value is not None}
     accuracy = next((known[name] for name in ACCURACIES if name in known), None)
-    doubt = "" if accuracy is None else _chance(accuracy / 100, labels)
-    return [doubt] if doubt else []
+    if accuracy is None:
+        return []
+    if doubt := _chance(accuracy / 100, labels):
+        return [doubt]
+    before, after = (known.get(name) for name in ("clean_accuracy_before", "clean_accuracy"))
+    if before is None or after is None or before - after <= (before - 100 * _most_frequent(labels)) / 2:
+        return []
+    return [
+        f"the attack's training took the clean accuracy from {before:.1f} to {after:.1f} %, so that its success rate "
+        "cannot be compared: try a smaller --lr"
+    ]
 
 
 def _accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:

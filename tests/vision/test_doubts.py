@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autovul import grad_var, membership, train, validate
+from autovul import backdoor, grad_var, membership, train, validate
 from autovul.base.report import build
 from autovul.base.result import Metric, read_results
 from autovul.vision.doubts import (
@@ -90,6 +90,27 @@ def test_an_accuracy_at_chance_is_one_that_three_standard_deviations_explain() -
     assert doubts_of_figures({"success_rate": Metric(3.0, "%"), "valid_accuracy": Metric(None, "%")}, labels) == []
     most_are_zero = torch.zeros(400, dtype=torch.int64).index_fill(0, torch.arange(40), 1)
     assert "most frequent class, 90.0 %" in doubts_of_figures({"valid_accuracy": Metric(91.0, "%")}, most_are_zero)[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [(95.0, 24.0, "24.0 %, so"), (95.0, 59.9, "59.9 %, so"), (95.0, 60.1, ""), (30, 10, "")],
+)
+def test_a_training_that_destroys_the_network_is_no_safety(before, after, told) -> None:
+    """Half of what it had above chance."""
+    metrics = {"clean_accuracy_before": Metric(before, "%"), "clean_accuracy": Metric(after, "%")}
+    text = " ".join(doubts_of_figures(metrics, torch.arange(400) % 4))
+    assert ("from 95.0 to " + told in text and "smaller --lr" in text) if told else ("smaller --lr" not in text)
+
+
+def test_the_backdoor_command_says_that_its_training_destroyed_the_network(workspace, capsys):
+    (workspace / "scaled_nets.py").write_text(SCALED)
+    common = ["-d", "digits", "--device", "cpu", "--no-tqdm", "-m", "scaled_nets:Net"]
+    assert train.main([*common, "--epoch", "5"]) == 0
+    assert backdoor.main([*common, "--epoch", "1"]) == 0
+    assert "doubtful" not in capsys.readouterr().out
+    assert backdoor.main([*common, "--epoch", "1", "--lr", "1000", "--poison_percent", "1"]) == 0
+    assert "doubtful: the attack's training took the clean accuracy from" in capsys.readouterr().out
 
 
 SCALED = """
