@@ -21,6 +21,7 @@ def summary(result: Result, *, color: bool = False, verbose: bool = False) -> st
     if result.status != "ok":
         lines.append(f"  {result.status}: {result.message}")
     lines += [f"  doubtful: {doubt}" for doubt in result.environment.get("doubts", ())]
+    lines += [f"  note: {note}" for note in result.environment.get("notes", ())]
     width = max(len(name) for name in ("network", *result.metrics, *result.files))
     for name, metric in result.metrics.items():
         lines.append(f"  {name.replace('_', ' '):<{width}}  {figure(metric)}")

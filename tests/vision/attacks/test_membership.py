@@ -12,6 +12,7 @@ from torch import nn
 from autovul.base.errors import UserError
 from autovul.base.metrics import NonFiniteOutput, auc
 from autovul.base.options import OptionError
+from autovul.base.summary import summary
 from autovul.vision import attacks, datasets, models
 from autovul.vision.attacks.base import Setup
 from autovul.vision.attacks.membership.attack import image_seed
@@ -125,6 +126,20 @@ def test_the_filter_can_apply_to_both_sides(tmp_path):
     attack(**options).run(model, dataset, Setup(folder=tmp_path))
     with np.load(tmp_path / "scores.npz") as file:
         assert ((file["score_confidence"] >= middle[0]) & (file["score_confidence"] <= middle[1])).all()
+
+
+def test_the_published_filter_is_noted_and_what_it_did(tmp_path):
+    """Members and non-members are alike, but for the choice."""
+    alike = data(inside=0.05, outside=0.05, count=200)
+    options = {"method": ("loss", "confidence"), "confidence_filter": "published", "confidence_band": (0.97, 1.0)}
+    told = attack(**options).run(Brightness(30.0), alike)
+    assert value(told, "loss_auc") < 0.5 < value(told, "loss_auc_mirrored")
+    assert "an AUC below 0.5 (loss, confidence; mirrored above) is a sign" in summary(told)
+    assert "--confidence_filter none" in summary(told)
+    farther = attack(**options).run(Brightness(30.0), data(inside=0.2, outside=0.05, count=200))
+    assert value(farther, "loss_auc") > 0.5 and "note: " in summary(farther) and "below 0.5" not in summary(farther)
+    for sides in ("none", "both"):
+        assert "note: " not in summary(attack(**{**options, "confidence_filter": sides}).run(Brightness(30.0), alike))
 
 
 def test_an_empty_band_says_how_to_widen_it():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -15,7 +15,7 @@ from autovul.base import environ
 from autovul.base.errors import UserError
 from autovul.base.options import option
 from autovul.base.progress import Progress
-from autovul.base.result import Result
+from autovul.base.result import Metric, Result
 from autovul.vision.attacks.base import Attack, Setup, device_of, registry, require_all_classes, require_model_and_data
 from autovul.vision.attacks.membership.hop_skip_jump import BoundaryPoints, HopSkipJump
 from autovul.vision.attacks.membership.outcome import Outcome, Searched
@@ -146,6 +146,7 @@ class Membership(Attack):
             counts={**outcome.counts(), "forward": victim.forward},
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,
+            environment=self._notes(metrics),
             files=outcome.write(setup.folder) if setup.folder is not None else {},
         )
 
@@ -154,6 +155,20 @@ class Membership(Attack):
         names = ("max_iter", "max_eval", "init_eval", "init_size", "closing_search")
         # One query of each image is spent on the class that its search starts from.
         return HopSkipJump(**{name: getattr(self, name) for name in names}, max_queries=self.max_queries - 1)
+
+    def _notes(self, metrics: Mapping[str, Metric]) -> dict[str, list[str]]:
+        """What is to be known of figures under the published filter."""
+        if self.confidence_filter != "published":
+            return {}
+        areas = {method: metrics[f"{method}_auc"].value for method in self.method}
+        below = [method for method, area in areas.items() if area is not None and area < 0.5]
+        seen = f", of which an AUC below 0.5 ({', '.join(below)}; mirrored above) is a sign" if below else ""
+        return {
+            "notes": [
+                "the published filter picks non-members by the network's confidence in them, and members not: that can "
+                f"make a difference by itself{seen}; --confidence_filter none or both treats the sides alike"
+            ]
+        }
 
     def _rule(self, seed: int) -> SampleRule:
         exact = "sample_num" in self.model_fields_set and not self.at_most
