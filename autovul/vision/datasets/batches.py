@@ -14,8 +14,12 @@ RESIDENT_PART = 0.25
 
 
 def to_pixels(images: torch.Tensor) -> torch.Tensor:
-    """uint8 images as float32 in [0, 1], of the same shape."""
-    return images.to(torch.float32).div_(255)
+    """uint8 images as float32 in [0, 1], of the same shape and in PyTorch's own layout.
+
+    Arrays that hold channels last keep their strides as tensors; a convolution would answer in that layout, and a
+    network that flattens with `Tensor.view` fail.
+    """
+    return images.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
 def generator_of(seed: int, *path: int) -> torch.Generator:

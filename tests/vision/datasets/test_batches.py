@@ -34,6 +34,17 @@ def test_an_epoch_shows_every_image_once_and_keeps_the_last_partial_batch() -> N
     assert sorted(torch.cat([y for _, y in epoch]).tolist()) == [*range(23)]
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_lie_as_pytorch_lays_them_wherever_they_came_from(channels: int) -> None:
+    """With one channel a tensor is contiguous in either layout, and convolutions go by its strides."""
+    stored = torch.zeros(6, 4, 5, channels, dtype=torch.uint8).permute(0, 3, 1, 2)
+    wanted = torch.zeros(6, channels, 4, 5).stride()
+    assert to_pixels(stored).stride() == wanted != stored.stride()
+    for augment in (None, Augmentation()):
+        batches = ImageBatches(stored, torch.zeros(6, dtype=torch.int64), 6, seed=0, augment=augment)
+        assert next(batches.epoch())[0].stride() == wanted
+
+
 def test_a_batch_is_its_augmented_images() -> None:
     batches = make_batches()
     for number, (x, y) in enumerate(batches.epoch(2)):

@@ -17,7 +17,7 @@ from autovul.vision.attacks.extraction.adaptive_sampling import GradientBandit, 
 from autovul.vision.attacks.extraction.transfer_set import LabelMode, TransferSet, ask
 from autovul.vision.attacks.victim import Victim, questioned
 from autovul.vision.datasets import Augmentation, ImageBatches, ImageSplit
-from autovul.vision.datasets.batches import generator_of
+from autovul.vision.datasets.batches import generator_of, to_pixels
 from autovul.vision.datasets.splits import legacy_shuffle
 
 BLOCK = 100
@@ -113,7 +113,7 @@ class AdaptiveQueries:
             part = TransferSet(images, ask(victim, images, label_mode), self.pool.order[places])
             parts.append(part)
             with questioned(self.scout, victim.batch) as scout:
-                guesses = scout.logits(images.float() / 255).cpu().log_softmax(1)
+                guesses = scout.logits(to_pixels(images)).cpu().log_softmax(1)
             answers = part.answers if label_mode == "soft" else functional.one_hot(part.answers, guesses.shape[1])
             total = total + answers.float().sum(0)
             asked += len(part)
