@@ -26,6 +26,7 @@ NOT_IDENTITY = frozenset([*_OUTPUT, "download", "num_workers", "resume", "resume
 BOOKKEEPING = NOT_IDENTITY | {
     *("seed", "device", "benchmark", "deterministic", "config", "command", "experiment", "suffix"),
     *("dataset", "model", "model_arch", "genotype", "model_path", "data_dir", "data_path", "model_dir", "attack_dir"),
+    "grey",  # which the digest of the data tells
     *("valid_batch_size", "test_batch_size", "validate_interval", "at_most"),
 }
 LARGEST = 1e100  # of a metric: squares and sums of it stay finite

@@ -89,7 +89,7 @@ def test_help_of_a_command_imports_nothing_heavy(name):
     assert not loaded & {"torchvision", "art", "matplotlib", "sklearn", "jinja2", "tensorboard"}
 
 
-READ = {"dataset", "data_dir", "data_path", "download", "num_classes", "num_workers", "image_size"}
+READ = {"dataset", "data_dir", "data_path", "download", "num_classes", "num_workers", "image_size", "grey"}
 MIRRORED, VALIDATED, ATTACKED = {"no_flip"}, {"valid_batch_size"}, {"test_batch_size"}
 TRAINED = MIRRORED | VALIDATED | {"batch_size", "auto_augment", "cutout", "cutout_length"}
 USED = {

@@ -25,11 +25,11 @@ def build(options: DataOptions, seed: int) -> ImageDataset:
 
     A single level of class folders is split 80 to 20 in every class, seeded. Files are taken in the order of their
     names; those that end as in `ENDINGS` count, everything else is passed over. An image is turned as its EXIF says,
-    made RGB of eight bits, scaled so that its shorter side is ``image_size``, and cropped to the centre square. Mean
-    and standard deviation are those of the training images.
+    made RGB (or grey) of eight bits, scaled so that its shorter side is ``image_size``, and cropped to the centre
+    square. Mean and standard deviation are those of the training images.
 
     Args:
-        options: ``image_size``, ``num_workers`` (threads) and where the files lie.
+        options: ``image_size``, ``grey``, ``num_workers`` (threads) and where the files lie.
         seed: Of the split of a single level.
 
     Raises:
@@ -81,11 +81,12 @@ def _files(parent: Path, class_names: Iterable[str]) -> list[tuple[Path, int]]:
 
 
 def _read(files: list[tuple[Path, int]], options: DataOptions) -> ImageSplit:
-    images = np.empty((len(files), options.image_size, options.image_size, 3), np.uint8)
+    side, mode = options.image_size, "L" if options.grey else "RGB"
+    images = np.empty((len(files), side, side, len(mode)), np.uint8)
 
     def decode(position: int) -> str:
         try:
-            images[position] = _decode(files[position][0], options.image_size)
+            images[position] = _decode(files[position][0], side, mode)
         except Exception as error:  # Pillow's readers raise many kinds for a broken file.
             return f"{files[position][0]} ({' '.join(str(error).split())})"
         return ""
@@ -102,9 +103,11 @@ def _read(files: list[tuple[Path, int]], options: DataOptions) -> ImageSplit:
     return ImageSplit(torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))), labels)
 
 
-def _decode(path: Path, side: int) -> np.ndarray:
+def _decode(path: Path, side: int, mode: str) -> np.ndarray:
+    """An image's pixels, (side, side, channels)."""
     from PIL import Image, ImageOps
 
     with Image.open(path) as image:
-        upright = ImageOps.exif_transpose(eight_bits(image)).convert("RGB")
-    return np.asarray(ImageOps.fit(upright, (side, side), Image.Resampling.BILINEAR))
+        upright = ImageOps.exif_transpose(eight_bits(image)).convert(mode)
+    fitted = ImageOps.fit(upright, (side, side), Image.Resampling.BILINEAR)
+    return np.asarray(fitted).reshape(side, side, -1)

@@ -34,6 +34,8 @@ class DataOptions(Options):
         32, "Side that image files are scaled and cropped to (class folders only).", ge=8, unit="pixels"
     )
 
+    grey: bool = option(False, "Read image files as grey, in one channel in place of three (class folders only).")
+
     @field_validator("dataset")
     @classmethod
     def _is_plain(cls, name: str) -> str:

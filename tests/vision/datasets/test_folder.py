@@ -54,6 +54,18 @@ def test_two_levels_are_taken_as_they_are(held_out: str, tmp_path: Path) -> None
     assert dataset.train.images[0].float().mean() < dataset.train.images[1].float().mean()
 
 
+def test_grey_gives_one_channel_of_colour_and_of_grey_files(pictures: Path) -> None:
+    colour, grey = read(pictures), read(pictures, grey=True)
+    assert grey.data_shape == (1, 32, 32) and len(grey.mean) == 1
+    assert torch.equal(grey.train.images[:, 0], colour.train.images[:, 1]), "all channels of these are equal"
+    assert grey.valid.pixels().stride() == (1024, 1024, 32, 1), "else a network that flattens with view fails"
+    assert torch.equal(grey.train.labels, colour.train.labels)
+    for path in pictures.glob("*/*.png"):
+        Image.open(path).convert("L").save(path)
+    assert read(pictures, grey=True).sha256 == grey.sha256
+    assert read(pictures).sha256 == colour.sha256, "grey files give three channels unless told"
+
+
 def test_data_path_is_the_directory(pictures: Path, tmp_path: Path) -> None:
     dataset = create("folder", data_path=str(pictures))
     assert dataset.name == "folder"
