@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     results = []
     for seed in settings.tool.seed_list(settings.environment.seed, pretrain=settings.model.pretrain):
         seed_everything(seed)
-        model = models.from_options(settings.model, dataset).to(device)
+        model = models.from_options(settings.model, dataset, settings.data).to(device)
         recording.require_same_cells(model, settings)
         model = settings.tool.prepare(model, dataset, seed)
         result = settings.tool.run(model, dataset, seed=seed, progress=settings.environment.tqdm, prepared=True)

@@ -16,11 +16,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     recording.require_places(settings)
     environment, tool = settings.environment, settings.tool
     device = environment.apply()
-    for each in tool.networks(settings.model):
+    chosen = tool.networks(settings.model)
+    for each in chosen:
         models.require_known(each)
     dataset = datasets.from_options(settings.data)
     # All are built before the first is measured: what is missing is said at once.
-    networks = [(each, models.from_options(each, dataset).to(device)) for each in tool.networks(settings.model)]
+    networks = [(each, models.from_options(each, dataset, settings.data).to(device)) for each in chosen]
     recording.require_same_cells(networks[0][1], settings)
     contours, records = {}, []
     for options, model in networks:

@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         device = settings.environment.apply()
         models.require_known(settings.model)
         dataset = datasets.from_options(settings.data)
-        model = models.from_options(settings.model, dataset).to(device)
+        model = models.from_options(settings.model, dataset, settings.data).to(device)
         if settings.training.resume and (record := training.finished(model, dataset, settings)):
             if team.leads:
                 print(f"finished already: {record}")

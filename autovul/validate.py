@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     device = settings.environment.apply()
     models.require_known(settings.model)
     dataset = datasets.from_options(settings.data)
-    model = models.from_options(settings.model, dataset).to(device)
+    model = models.from_options(settings.model, dataset, settings.data).to(device)
     recording.require_same_cells(model, settings)
     result = validation.validate(
         model, dataset, seed=settings.environment.seed, batch_size=settings.data.valid_batch_size

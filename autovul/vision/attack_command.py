@@ -14,7 +14,7 @@ def run(name: str, argv: Sequence[str] | None) -> int:
     device = settings.environment.apply()
     models.require_known(settings.model)
     dataset = datasets.from_options(settings.data)
-    model = models.from_options(settings.model, dataset).to(device)
+    model = models.from_options(settings.model, dataset, settings.data).to(device)
     recording.require_same_cells(model, settings)
     attack = settings.algorithm.in_pixel_units()
     result = attack.run(model, dataset, recording.setup(settings, dataset, model))

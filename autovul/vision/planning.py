@@ -20,9 +20,9 @@ from autovul.vision.datasets import DataOptions
 from autovul.vision.models.darts import from_file, is_file
 from autovul.vision.models.factory import STRUCTURE
 from autovul.vision.models.facts import made_of_cells
-from autovul.vision.models.own import find, is_own, source_sha256
+from autovul.vision.models.own import find, is_own, refuse_module, source_sha256
 from autovul.vision.models.registry import by_group, networks
-from autovul.vision.models.weights import as_loaded, model_path
+from autovul.vision.models.weights import as_loaded, bared, model_path
 from autovul.vision.utils.model_archs.darts.genotypes import load_genotype
 
 
@@ -54,6 +54,7 @@ class Planning:
                 try:
                     found[networks.canonical(name)] = networks.get(name).group
                 except UnknownName as error:
+                    refuse_module(name)
                     groups = ", ".join(group for group in GROUPS if group != "yours")
                     raise UnknownName(f"{error}; a group is one of {groups}") from None
         for name, count in Counter(map(self.canonical, found)).items():
@@ -126,8 +127,12 @@ class Planning:
         return digest(load_state(path))
 
     def loaded_sha256(self, path: Path, subject: Subject) -> str:
-        """The digest of what the run's network has once it has read a file of weights, which others may have made."""
-        return digest(as_loaded(load_state(path), auxiliary=bool(subject.options.get("auxiliary"))))
+        """The digest of what the run's network has once it has read a file of weights, which others may have made.
+
+        Several, with spaces between, where all keys of the file have a prefix, which may be the network's own or not.
+        """
+        loaded = as_loaded(load_state(path), auxiliary=bool(subject.options.get("auxiliary")))
+        return " ".join(map(digest, bared(loaded)))
 
     def _weights(self, subject: Subject, settings: Settings) -> Path | None:
         if settings.command != "train" and not settings.model.pretrain:

@@ -84,7 +84,8 @@ def check(capsys, line, status, parts):
         ("train -d digits -m drnas --width 0.5", ["drnas takes no width"]),
         ("train -d digits --model_arch drnas", ["model_arch", "darts"]),
         ("train -d digits -m darts --genotype missing.yaml", ["missing.yaml"]),
-        ("train -d digits -m nowhere:build", ["nowhere:build", "No module named"]),
+        ("train -d digits -m nowhere:build", ["nowhere:build", "No module named", "looked for in", "PYTHONPATH"]),
+        ("train -d digits -m json", ["unknown model 'json'", "as json:build"]),
         ("train --config missing.yaml", ["missing.yaml"]),
         ("adv_attack --attack pdg", ["--attack", "pdg", "nearest", "pgd"]),
         ("adv_attack --grad_method black", ["--grad_method", "white", "nes", "black"]),
@@ -132,6 +133,24 @@ def test_configuration_file(workspace, capsys, text, parts):
     check(capsys, f"train {DIGITS}", 2, ["mine.yml", *parts])
 
 
+@pytest.mark.parametrize("name", ["nets", "nets.py", "folder/nets.py", "package.nets"])
+@pytest.mark.parametrize("line", ["train -d digits -m {}", "reproduce fig2 --dry_run --models {}"])
+def test_a_module_in_place_of_what_it_holds(workspace, capsys, line, name):
+    path = workspace / (name if name.endswith(".py") else name.replace(".", "/") + ".py")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("raise RuntimeError('imported')")
+    spec = f"{path.stem if name.endswith('.py') else name}:build"
+    check(capsys, line.format(name), 2, [f"unknown model {name!r}: your own is named by", f"as {spec}, where build"])
+
+
+@pytest.mark.parametrize("name, more", [("mine", ""), ("other", " -d mine")])
+def test_an_archive_in_place_of_its_folder(workspace, capsys, name, more):
+    (workspace / "folder").mkdir()
+    (workspace / "folder" / "mine.npz").write_text("")
+    line = f"validate -d {name} --data_path folder/mine.npz"
+    check(capsys, line, 2, [f"is a file; give the folder that it lies in:{more} --data_path folder\n"])
+
+
 def test_data_that_is_not_there(workspace, capsys):
     check(capsys, "train", 1, ["cifar10", "--download", "cifar10.npz"])
     check(capsys, "train -d imagenet32", 1, ["imagenet32", "train_data_batch_1", "image-net.org"])
@@ -173,6 +192,15 @@ def test_the_command_that_makes_weights_makes_those_that_are_missing(workspace, 
     check(capsys, line, 1, [words, "mine/image/digits/drnas.pth"])
     line = f"validate {DIGITS} --width 0.125 --norm_layer gn --suffix _x"
     check(capsys, line, 1, ["train -m resnet18_comp --width=0.125 --norm_layer=gn -d digits --suffix=_x"])
+
+
+def test_and_reads_the_same_data(workspace, capsys):
+    (workspace / "kept").mkdir()
+    images, labels = np.random.RandomState(0).randint(0, 255, (9, 16, 16), np.uint8), np.arange(9) % 3
+    np.savez(workspace / "kept" / "mine.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    for command in ("validate", "membership", "loss_contour", "grad_var --pretrain"):
+        line = f"{command} -d mine --data_path kept --num_classes 2 -m resnet18_comp"
+        check(capsys, line, 1, ["train -m resnet18_comp --data_path=kept --num_classes=2 -d mine`"])
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ class Ledger:
                 continue
             # A training whose weights were taken away since is still a result; see `Sweep` for those who need them.
             fits = weights == entry.weights_sha256 or (run.subject.trains and weights is None)
-            fits = fits or (not run.subject.trains and self._loaded_sha256(run) == entry.weights_sha256)
+            fits = fits or (not run.subject.trains and entry.weights_sha256 in self._loaded_sha256(run))
             if run.subject.weights is None or fits or (run.subject.trains and entry.status == "diverged"):
                 return "ok" if entry.status == "ok" else "diverged"
         return None
@@ -115,13 +115,13 @@ class Ledger:
             self._made[network] = self.catalogue.made_of(options)
         return self._made[network]
 
-    def _loaded_sha256(self, run: Run) -> str | None:
-        """The digest that a run records of weights which are not in the form in which autovul writes them."""
+    def _loaded_sha256(self, run: Run) -> list[str]:
+        """The digests that a run may record of weights which are not in the form in which autovul writes them."""
         path, auxiliary = run.subject.weights, run.subject.options.get("auxiliary")
         if path is None or not path.is_file():
-            return None
-        question = f"{path} as loaded, auxiliary {auxiliary}"
-        return self._hashes.find(question, [path], lambda: self.catalogue.loaded_sha256(path, run.subject))
+            return []
+        question = f"{path} as loaded, auxiliary {auxiliary}, with any prefix"
+        return self._hashes.find(question, [path], lambda: self.catalogue.loaded_sha256(path, run.subject)).split()
 
     def require_own_weights(self, run: Run) -> None:
         """Make sure that a training does not overwrite weights that it would not make again.

@@ -34,8 +34,10 @@ def from_options(options: DataOptions, seed: int = SPLIT_SEED) -> ImageDataset:
         UnknownName: No data set has this name, and its directory holds none.
         MissingData: The files are not there.
         DamagedData: The files cannot be used.
-        OptionError: ``num_classes`` is more than there are.
+        OptionError: ``num_classes`` is more than there are, or ``data_path`` is a file.
     """
+    if options.directory.is_file():
+        raise _not_a_folder(options)
     archive = npz.path_of(options)
     if archive.is_file():
         dataset = npz.read(archive, options.dataset)
@@ -66,6 +68,12 @@ def create(name: str, *, seed: int = SPLIT_SEED, **options: Any) -> ImageDataset
     if "dataset" in options:
         raise OptionError("dataset: the name is create's first argument")
     return from_options(MirroredDataOptions(dataset=name, **options), seed)
+
+
+def _not_a_folder(options: DataOptions) -> OptionError:
+    path = options.directory
+    name = f" -d {path.stem}" if path.suffix == ".npz" and path.stem != options.dataset else ""
+    return OptionError(f"data_path: {path} is a file; give the folder that it lies in:{name} --data_path {path.parent}")
 
 
 def _unknown(name: str, archive: Path) -> UnknownName:

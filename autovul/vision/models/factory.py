@@ -5,19 +5,21 @@ from __future__ import annotations
 import builtins
 import functools
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import nn
 
 from autovul.base.errors import UsageError, UserError
+from autovul.base.options import Options
 
 # Importing a family registers its networks: the manual ones here, the cells with their module below.
 from autovul.vision.models import bit, densenet, dla, resnet, vgg  # noqa: F401
 from autovul.vision.models.base import ComposedModel, ImageModel
 from autovul.vision.models.darts import FAMILY, from_file
 from autovul.vision.models.options import ModelOptions
-from autovul.vision.models.own import OwnModel, find, is_own
+from autovul.vision.models.own import OwnModel, find, is_own, refuse_module
 from autovul.vision.models.registry import DataShape, Network, networks, takers
 from autovul.vision.models.weights import find_pretrained
 
@@ -111,7 +113,7 @@ def create(
     untrained = {**options, "pretrain": False}
     model.builder = functools.partial(create, name, model_arch, num_classes, shape, None, mean, std, **untrained)
     if chosen.pretrain and dataset is not None:
-        model.load(find_pretrained(chosen.model_dir, dataset.name, model.name, chosen.suffix, _as_flags(chosen)))
+        _load(model, chosen, dataset)
     return model
 
 
@@ -144,10 +146,19 @@ def require_known(options: ModelOptions) -> None:
         _network(options)
 
 
-def from_options(options: ModelOptions, dataset: DataFacts) -> ImageModel:
-    """`create` from one group of options."""
-    values = options.model_dump(exclude={"model"})
-    return create(options.model, dataset=dataset, **values)
+def from_options(options: ModelOptions, dataset: DataFacts, data: Options | None = None) -> ImageModel:
+    """`create` from one group of options.
+
+    Args:
+        options: Of the model.
+        dataset: What it is for.
+        data: How it was read, for the command that an error message names.
+    """
+    values = options.model_dump(exclude={"model", "pretrain"})
+    model = create(options.model, dataset=dataset, **values)
+    if options.pretrain:
+        _load(model, options, dataset, data)
+    return model
 
 
 def _compose(
@@ -169,6 +180,8 @@ def _network(chosen: ModelOptions) -> Network:
         for key in ("model_arch", "genotype"):
             if getattr(chosen, key) is not None:
                 raise UsageError(f"{key} goes with the model darts only, got the model {chosen.model!r}")
+        if chosen.model not in networks:
+            refuse_module(chosen.model)
         return networks.get(chosen.model)
     if chosen.genotype is not None:
         if chosen.model_arch is not None:
@@ -197,13 +210,19 @@ def _given(chosen: ModelOptions) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None and value is not False}
 
 
-def _as_flags(chosen: ModelOptions) -> str:
-    """How the command line says which network it is, and where its weights lie."""
+def _load(model: ImageModel, chosen: ModelOptions, dataset: DataFacts, data: Options | None = None) -> None:
+    """Give a model the weights that lie in the model folder; a message tells the command that makes them."""
     names = ("model_arch", "genotype", *STRUCTURE, "norm_layer", "model_dir")
-    defaults = {name: ModelOptions.model_fields[name].default for name in names}
+    told = [f"-m {chosen.model}", *_as_flags(chosen, names)]
+    told += [] if data is None else _as_flags(data, ("data_dir", "data_path", "num_classes", "image_size", "grey"))
+    model.load(find_pretrained(chosen.model_dir, dataset.name, model.name, chosen.suffix, " ".join(told)))
+
+
+def _as_flags(chosen: Options, names: Sequence[str]) -> builtins.list[str]:
+    """How the command line says those of the options that are not as by default."""
+    defaults = {name: type(chosen).model_fields[name].default for name in names}
     changed = {name: value for name in names if (value := getattr(chosen, name)) != defaults[name]}
-    words = (f"--{name}" if value is True else f"--{name}={value}" for name, value in changed.items())
-    return " ".join([f"-m {chosen.model}", *words])
+    return [f"--{name}" if value is True else shlex.quote(f"--{name}={value}") for name, value in changed.items()]
 
 
 def _refuse(chosen: ModelOptions, name: str, takes: frozenset[str]) -> None:

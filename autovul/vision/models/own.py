@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import hashlib
-import importlib
+import importlib.util
 import inspect
 import os
 import sys
@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from autovul.base.errors import UsageError
+from autovul.base.registry import UnknownName
 from autovul.vision.models.base import ImageModel
 from autovul.vision.models.probe import grey_images, probing
 from autovul.vision.models.registry import DataShape
@@ -26,6 +27,28 @@ from autovul.vision.models.registry import DataShape
 def is_own(name: str) -> bool:
     """Whether a model's name is of the form ``package.module:build``."""
     return ":" in name
+
+
+def refuse_module(name: str) -> None:
+    """Make sure that a name is not that of a module or a Python file without the function in it.
+
+    Raises:
+        UnknownName: It is; the message says how the network is named.
+    """
+    is_file = name.endswith(".py") and Path(name).is_file()
+    module = Path(name).stem if is_file else name
+    if is_file or Path(f"{name.replace('.', '/')}.py").is_file() or _is_installed(name):
+        raise UnknownName(
+            f"unknown model {name!r}: your own is named by module and function, as {module}:build, where build makes "
+            "the network"
+        )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except Exception:  # the packages around it are imported, and can raise anything
+        return False
 
 
 class OwnModel(ImageModel):
@@ -218,7 +241,9 @@ def find(spec: str) -> Callable[..., Any]:
     try:
         found = importlib.import_module(module_name)
     except Exception as error:
-        raise UsageError(f"{spec}: cannot import {module_name!r} ({_one_line(error)})") from error
+        absent = isinstance(error, ModuleNotFoundError) and error.name == module_name.partition(".")[0]
+        where = f"; looked for in {os.getcwd()} and the folders of PYTHONPATH" if absent else ""
+        raise UsageError(f"{spec}: cannot import {module_name!r} ({_one_line(error)}){where}") from error
     build = getattr(found, attribute, None)
     if not callable(build):
         raise UsageError(f"{spec}: module {module_name!r} has no function or class {attribute!r}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -18,8 +20,9 @@ AUXILIARY = "auxiliary_head."
 def fitting(path: str | Path, own: State, title: str, *, has_head: bool) -> State:
     """A file's tensors, for a model to load.
 
-    Prefixes that DDP and ``torch.compile`` put before every key are dropped. So are an auxiliary head's tensors where
-    the model has no such head; where it has one and the file does not, the head's own stand in.
+    Prefixes that DDP and ``torch.compile`` put before every key are dropped, and any other (such as Lightning's
+    ``model.``) without which the keys are the model's. So are an auxiliary head's tensors where the model has no such
+    head; where it has one and the file does not, the head's own stand in.
 
     Args:
         path: The file.
@@ -41,7 +44,7 @@ def fitting(path: str | Path, own: State, title: str, *, has_head: bool) -> Stat
     differences = _differences(state, own)
     if differences:
         shown = "; ".join(differences[:3]) + (f"; {len(differences) - 3} more" if len(differences) > 3 else "")
-        raise UserError(f"{path} does not fit {title}: {shown}{_common_prefix(state, own) or _resemblance(state)}")
+        raise UserError(f"{path} does not fit {title}: {shown}{_resemblance(state)}")
     return state
 
 
@@ -60,6 +63,13 @@ def as_loaded(state: State, *, auxiliary: bool) -> State:
         for key, value in state.items()
         if auxiliary or not key.startswith(AUXILIARY)
     }
+
+
+def bared(state: State) -> Iterator[State]:
+    """A state as it is, then without each prefix, up to a dot, that all of its keys have."""
+    shared = os.path.commonprefix([*state])
+    for end in (0, *(place + 1 for place, letter in enumerate(shared) if letter == ".")):
+        yield {key[end:]: value for key, value in state.items()}
 
 
 def model_path(model_dir: str | Path, dataset: str, name: str, suffix: str = "") -> Path:
@@ -101,6 +111,9 @@ def _unwrapped(state: State, own: State) -> State:
                 break
         else:
             break
+    prefix = min(state, default="").removesuffix(min(own, default=""))
+    if prefix and {f"{prefix}{key}" for key in own} == state.keys():
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
 
 
@@ -124,15 +137,6 @@ def _alike(found: torch.Tensor, own: torch.Tensor) -> bool:
     """Whether a file's tensor can stand for a model's own but for its shape and precision."""
     floating = found.is_floating_point() == own.is_floating_point()
     return floating and not found.is_complex() and found.layout == torch.strided and found.device.type != "meta"
-
-
-def _common_prefix(state: State, own: State) -> str:
-    """What stands before every key of a file that would fit without it, as a clause that ends a message, or nothing."""
-    first, wanted = next(iter(state), ""), next(iter(own), "")
-    prefix = first.removesuffix(wanted)
-    if not prefix or first == prefix or {f"{prefix}{key}" for key in own} != state.keys():
-        return ""
-    return f"; every key of the file begins with {prefix!r}: save them without it"
 
 
 def _resemblance(state: State) -> str:

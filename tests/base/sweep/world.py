@@ -35,7 +35,7 @@ class Files:
         return sha(path.read_text())
 
     def loaded_sha256(self, path: Path, subject: Subject) -> str:
-        return sha(path.read_text().removeprefix("module."))
+        return f"{sha(path.read_text())} {sha(path.read_text().removeprefix('module.'))}"
 
 
 def run(name: str, folder: Path, *, after: Sequence[Run] = (), trains: bool = False, **options) -> Run:

@@ -9,7 +9,7 @@ from autovul.base.checkpoint import digest, load_state
 from autovul.base.errors import UserError
 from autovul.vision import models
 from autovul.vision.models import weights
-from autovul.vision.models.weights import as_loaded, find_pretrained
+from autovul.vision.models.weights import as_loaded, bared, find_pretrained
 
 CELLS = {"layers": 3, "init_channels": 4}
 
@@ -53,11 +53,18 @@ def test_an_auxiliary_head_is_loaded_dropped_or_kept_as_fits(tmp_path):
     assert all(torch.equal(head[key], value) for key, value in other.auxiliary_head.state_dict().items())
 
 
-def test_a_prefix_that_is_in_the_way_is_named(tmp_path):
-    model = models.create("resnet18_comp", width=0.125)
-    torch.save({f"model.{key}": value for key, value in model.state_dict().items()}, tmp_path / "weights.pth")
-    with pytest.raises(UserError, match="every key of the file begins with 'model.': save them without it"):
-        model.load(tmp_path / "weights.pth")
+@pytest.mark.parametrize("prefix", ["model.", "lightning.net.", "module.model."])
+def test_any_prefix_without_which_the_keys_fit_is_dropped(prefix, tmp_path):
+    first, second = (models.create("resnet18_comp", width=0.125) for _ in range(2))
+    state = {prefix + key: value for key, value in reversed(first.state_dict().items())}
+    torch.save({"epoch": torch.tensor(8), "state_dict": state}, tmp_path / "weights.pth")
+    second.load(tmp_path / "weights.pth")
+    assert equal(first, second)
+    assert digest(second.state_dict()) in [digest(each) for each in bared(as_loaded(state, auxiliary=False))]
+    state.pop(f"{prefix}classifier.fc.bias")
+    torch.save(state, tmp_path / "weights.pth")
+    with pytest.raises(UserError, match="does not fit resnet18_comp"):
+        second.load(tmp_path / "weights.pth")
 
 
 def test_a_file_of_another_network_is_recognised(tmp_path):
