@@ -244,6 +244,30 @@ def test_given_weights_are_measured_and_nothing_is_trained():
     assert not any("epoch" in flag for run in runs for flag in run.argv)
 
 
+def test_some_networks_are_measured_as_they_are_and_the_others_trained(workspace):
+    (workspace / "given_net.py").write_text(OWN)
+    plans = plan("fig2", scale="smoke", networks=("darts", "given_net:build"), seeds=2, given=("given_net:build",))
+    assert [run.subject.key for run in plans] == [
+        run.subject.key
+        for run in plan("fig2", scale="smoke", networks=("darts", "given_net:build"), seeds=2, given=("yours",))
+    ]
+    runs = {(run.argv[0], run.subject.model, run.subject.seed): run for run in plans}
+    assert {command for command, model, _ in runs if model == "given_net.build"} == {"validate", "adv_attack"}
+    assert {command for command, model, _ in runs if model == "darts"} == {"train", "adv_attack"}
+    own = [run for (_, model, _), run in runs.items() if model == "given_net.build"]
+    assert {run.subject.weights.name for run in own} == {"given_net.build_smoke.pth"}, "the same for both seeds"
+    assert not any("epoch" in flag for run in own for flag in run.argv)
+    folders = [run.subject.options["attack_dir"] for run in own if run.argv[0] == "adv_attack"]
+    assert len({*folders}) == 2
+    assert runs["adv_attack", "darts", 1229].subject.weights.name == "darts_smoke_s1229.pth"
+    assert not any("s1229" in Path(run.subject.options.get("attack_dir", "")).name for run in plans if run not in own)
+
+
+def test_networks_whose_weights_are_given_take_part():
+    with pytest.raises(UsageError, match="given_weights: vgg13_bn_comp takes no part; --models"):
+        plan("fig2", networks=("darts",), seeds=1, given=("vgg13_bn_comp", "darts"))
+
+
 OWN = """
 import torch
 def build(num_classes, data_shape):

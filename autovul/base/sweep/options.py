@@ -30,6 +30,11 @@ class SweepOptions(Options):
     published_weights: bool = option(
         False, "Train nothing: measure the weights that lie in the model folder, the same for every seed."
     )
+    given_weights: tuple[str, ...] = option(
+        (),
+        "Networks and groups (yours) that are not trained, beside others that are: measured are the weights in the "
+        "model folder under the network's name and the scale's suffix, the same for every seed.",
+    )
     dry_run: bool = option(
         False, "Show the plan, its time once runs like it have ended, and the exact commands; run nothing."
     )

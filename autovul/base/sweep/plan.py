@@ -76,6 +76,7 @@ class Wish:
         networks: Networks and groups that take part; none: those of the scale. Own ones join those of an experiment.
         options: Further options of the commands, which win over experiment and scale.
         published: Whether given weights are used, so that nothing is trained.
+        given: Networks and groups of which given weights are used, while others are trained.
         config_file: A configuration file for every run.
     """
 
@@ -85,4 +86,5 @@ class Wish:
     networks: tuple[str, ...] = ()
     options: Mapping[str, Any] | None = None
     published: bool = False
+    given: tuple[str, ...] = ()
     config_file: Path | None = None

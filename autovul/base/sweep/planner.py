@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from autovul.base.errors import UsageError, nearest
 from autovul.base.experiments import Experiment, Scale
-from autovul.base.groups import GROUPS
+from autovul.base.sweep.order import Network, alternating, is_own
 from autovul.base.sweep.plan import FIRST_SEED, Catalogue, Run, Wish
 from autovul.base.sweep.scale_check import OF_THE_PLAN, require_known
 from autovul.base.sweep.subject import Subject
@@ -19,8 +19,6 @@ from autovul.base.sweep.subject import Subject
 PUBLISHED = "validate"  # what takes the place of a training where weights are given
 
 Options = Mapping[str, Any]
-Network = tuple[str, str]
-"""What `Catalogue.networks` calls it, and its group."""
 
 
 class Planner:
@@ -51,7 +49,8 @@ class Planner:
         scaled = {name: wish.scale.apply(self.experiments[name]) for name in self._with_what_comes_first(asked)}
         members = self._members(scaled, asked, wish)
         self._check_what_comes_first(scaled, members)
-        order = _alternating({each for found in members.values() for each in found}, self._allowed(wish))
+        order = alternating({each for found in members.values() for each in found}, self._allowed(wish))
+        given = self._given_weights(wish, order)
         templates: dict[tuple[Any, ...], tuple[Subject, Any]] = {}
         runs: dict[str, Run] = {}
         for seed in range(FIRST_SEED, FIRST_SEED + (wish.seeds or wish.scale.seeds)):
@@ -59,7 +58,7 @@ class Planner:
                 firsts: dict[str, list[str]] = defaultdict(list)
                 for name, experiment in scaled.items():
                     if network in members[name]:
-                        for run in self._runs(experiment, wish, network, seed, firsts, templates):
+                        for run in self._runs(experiment, wish, network, network in given, seed, firsts, templates):
                             firsts[name].append(run.key)
                             known = runs.get(run.key)
                             named = (*known.experiments, name) if known else (name,)
@@ -67,9 +66,21 @@ class Planner:
         if not runs:
             hint = "" if wish.experiments else f"; only when named run {', '.join(self._when_named())}"
             raise UsageError(f"nothing to run: none of these networks takes part in these experiments{hint}")
-        self._check_use(wish, scaled, order)
+        self._check_use(wish, scaled, order, given)
         _check_weights(runs.values())
         return [*runs.values()]
+
+    def _given_weights(self, wish: Wish, networks: Sequence[Network]) -> set[Network]:
+        """The networks that are measured as they are."""
+        if wish.published:
+            return {*networks}
+        given = {self.catalogue.canonical(name) for name, _ in self.catalogue.networks(wish.given)}
+        found = {each for each in networks if self.catalogue.canonical(each[0]) in given or each[1] in wish.given}
+        if absent := given - {self.catalogue.canonical(name) for name, _ in found}:
+            raise UsageError(
+                f"given_weights: {', '.join(sorted(absent))} takes no part; --models says which networks do"
+            )
+        return found
 
     def _when_named(self) -> list[str]:
         return [name for name, each in self.experiments.items() if each.when_named]
@@ -79,13 +90,15 @@ class Planner:
         experiment: Experiment,
         wish: Wish,
         network: Network,
+        given: bool,
         seed: int,
         firsts: Mapping[str, Sequence[str]],
         templates: dict[tuple[Any, ...], tuple[Subject, Any]],
     ) -> Iterator[Run]:
         name, group = network
-        suffix = "" if wish.published else wish.scale.suffix + ("" if seed == FIRST_SEED else f"_s{seed}")
-        command = PUBLISHED if wish.published and experiment.command == "train" else experiment.command
+        repetition = "" if given or seed == FIRST_SEED else f"_s{seed}"
+        suffix = "" if wish.published else f"{wish.scale.suffix}{repetition}"
+        command = PUBLISHED if given and experiment.command == "train" else experiment.command
         after = tuple(key for before in experiment.after for key in firsts.get(before, ()))
         for cell in _cells(self._grid(experiment, wish)):
             flags = tuple(self._flags(self._options(experiment, wish, command, network, cell)))
@@ -97,7 +110,7 @@ class Planner:
                 templates[template] = self.catalogue.subject(argv)
             subject, settings = templates[template]
             subject = self.catalogue.for_network(subject, name, group, seed, suffix)
-            if folder := self._own_folder(subject, cell, suffix):
+            if folder := self._own_folder(subject, cell, given=given):
                 argv = (*(word for word in argv if not word.startswith("--attack_dir=")), f"--attack_dir={folder}")
                 subject = subject.replace(options={**subject.options, "attack_dir": folder})
             words = [experiment.name, subject.model, f"s{seed}", *(f"{key}={value}" for key, value in cell.items())]
@@ -131,13 +144,13 @@ class Planner:
         has_cells = self.catalogue.takes(network, "layers")
         return scale.network_options(self.catalogue.canonical(network), group, has_cells)
 
-    def _own_folder(self, subject: Subject, cell: Options, suffix: str) -> str | None:
+    def _own_folder(self, subject: Subject, cell: Options, *, given: bool) -> str | None:
         """A folder for what a run leaves behind, where it shares network and attack with others.
 
         Cells of a grid do; and all seeds, where they measure the same given weights.
         """
         parts = [f"{key}_{value}".replace("/", "-") for key, value in cell.items()]
-        if subject.seed != FIRST_SEED and not suffix:
+        if subject.seed != FIRST_SEED and given:
             parts.append(f"s{subject.seed}")
         folder = subject.options.get("attack_dir")
         return str(Path(str(folder), "_".join(parts))) if folder and parts else None
@@ -188,16 +201,18 @@ class Planner:
                 hint = nearest(experiment.command, self.known.sections)
                 raise UsageError(f"{experiment.name}: no command {experiment.command!r}{hint}")
 
-    def _check_use(self, wish: Wish, scaled: Mapping[str, Experiment], networks: Sequence[Network]) -> None:
+    def _check_use(
+        self, wish: Wish, scaled: Mapping[str, Experiment], networks: Sequence[Network], given: Collection[Network]
+    ) -> None:
         """Every option that was given is taken by some run."""
         commands = {(each.command, _algorithm(each, wish)) for each in scaled.values()}
-        if wish.published:
-            commands = {(PUBLISHED if name == "train" else name, algorithm) for name, algorithm in commands}
         used = {
             name
             for command, algorithm in commands
-            for network, _ in networks
-            for name in self._given(command, algorithm, wish, network)
+            for network in networks
+            for name in self._given(
+                PUBLISHED if command == "train" and network in given else command, algorithm, wish, network[0]
+            )
         }
         if unused := [f"--{name}" for name in wish.options or {} if name not in used]:
             raise UsageError(f"{', '.join(unused)}: no run of {', '.join(scaled)} with these networks takes it")
@@ -243,11 +258,11 @@ class Planner:
             groups = scaled[name].networks
             named = [by_name.get(self.catalogue.canonical(each[0]), each) for each in self.catalogue.networks(groups)]
             if allowed is not None:
-                named = [each for each in named if each in allowed or (_is_own(each) and not wish.networks)]
+                named = [each for each in named if each in allowed or (is_own(each) and not wish.networks)]
             needed = [each for other, found in members.items() if name in scaled[other].after for each in found]
             others = [*(allowed or ()), *needed] if name in asked else needed
             compares = bool({"manual", "nas", "sampled"} & {*groups})
-            joining = [each for each in others if each[1] in groups or (compares and _is_own(each))]
+            joining = [each for each in others if each[1] in groups or (compares and is_own(each))]
             members[name] = [each for each in dict.fromkeys([*named, *joining]) if name in asked or each in needed]
         return members
 
@@ -275,19 +290,3 @@ def _cells(grid: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
     """Every combination of a grid's values; one empty one of an empty grid."""
     for values in itertools.product(*grid.values()):
         yield dict(zip(grid, values, strict=True))
-
-
-def _is_own(network: Network) -> bool:
-    return network[1] == "yours"
-
-
-def _alternating(networks: set[Network], allowed: Sequence[Network] | None) -> list[Network]:
-    """Networks of the groups in turns, evenly: 7 manual and 10 searched ones end together."""
-    ordered = [each for each in dict.fromkeys([*(allowed or ()), *sorted(networks)]) if each in networks]
-    by_group = [[each for each in ordered if each[1] == group] for group in GROUPS]
-    ranked = [
-        ((index + 1) / len(members), rank, each)
-        for rank, members in enumerate(by_group)
-        for index, each in enumerate(members)
-    ]
-    return [each for *_, each in sorted(ranked, key=lambda item: item[:2])]

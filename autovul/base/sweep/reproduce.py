@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from autovul.base.errors import Interrupted
+from autovul.base.errors import Interrupted, UserError
 from autovul.base.experiments import FILE_ENDINGS, load_experiments, load_scale
 from autovul.base.sweep.display import Display, time_left
 from autovul.base.sweep.launchers.choice import choose
 from autovul.base.sweep.launchers.local import LocalLauncher
 from autovul.base.sweep.ledger import Ledger
 from autovul.base.sweep.options import MachineOptions, SweepOptions
-from autovul.base.sweep.plan import Catalogue, Run, Wish
-from autovul.base.sweep.planner import Planner
+from autovul.base.sweep.plan import FIRST_SEED, Catalogue, Run, Wish
+from autovul.base.sweep.planner import PUBLISHED, Planner
 from autovul.base.sweep.sweep import POLL, Sweep
 from autovul.base.sweep.task import BUSY, Outcome, Task
 from autovul.base.training.options import TrainingOptions
@@ -102,10 +102,36 @@ def _plan(
         networks=options.models,
         options=passed,
         published=options.published_weights,
+        given=options.given_weights,
         config_file=config_file,
     )
     runs = Planner(experiments, catalogue).plan(wish)
+    _require_given(runs)
     return runs, list(dict.fromkeys(name for run in runs for name in run.experiments))
+
+
+def _require_given(runs: Sequence[Run]) -> None:
+    """Make sure that the weights which are not trained are there."""
+    given = (run.subject.weights for run in runs if run.argv[0] == PUBLISHED)
+    if absent := [str(path) for path in dict.fromkeys(given) if path is not None and not path.is_file()]:
+        more = f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else ""
+        raise UserError(
+            f"no weights at {', '.join(absent[:SHOWN])}{more}: put them there, or name with --models the networks that "
+            "have some"
+        )
+
+
+def _left_aside(sweep: Sweep) -> Iterator[str]:
+    """Weights of the user's own networks under their plain names, where the scale trains its own."""
+    trained = {run.subject.weights: run.subject for run in sweep.runs if run.subject.trains}
+    plain = {}
+    for path, subject in trained.items():
+        if path is not None and subject.group == "yours" and subject.seed == FIRST_SEED:
+            plain[path.with_name(f"{subject.model}{path.suffix}")] = path, subject
+    for given, (path, subject) in plain.items():
+        if given != path and given.is_file():
+            name = subject.options.get("genotype") or subject.options.get("model")
+            yield f"left aside: {given}; to measure it, copy it to {path.name} beside it and add --given_weights={name}"
 
 
 @contextmanager
@@ -142,6 +168,7 @@ def _summary(sweep: Sweep, options: SweepOptions, names: Sequence[str], left: st
             f"{len(networks)} networks, seeds {', '.join(map(str, seeds))}",
             f"{len(sweep.runs)} runs: {len(sweep.runs) - missing} have a result, {missing} to do; {left}, "
             f"{sweep.launcher.capacity} at once on {sweep.launcher.place}",
+            *_left_aside(sweep),
         ]
     )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections import Counter
+from collections.abc import Iterator
 from types import FunctionType
 
 import torch
@@ -22,8 +24,8 @@ def quick(model: nn.Module) -> nn.Module:
     network, and as many on the way back. Its weights are not the network's, which a record is made of.
     """
     stored = laid_out(model)
-    if not isinstance(model, ComposedModel) or _has_listeners(model):
-        return model
+    if not isinstance(model, ComposedModel) or _has_listeners(model) or not any(_folding(model)):
+        return stored
     copied = copy.deepcopy(model) if stored is model else stored
     fold_norms(copied.eval())
     return copied
@@ -51,15 +53,19 @@ def fold_norms(model: nn.Module) -> None:
     Args:
         model: In eval mode.
     """
+    for sequence, place, convolution, norm in [*_folding(model)]:
+        sequence[place], sequence[place + 1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
+
+
+def _folding(model: nn.Module) -> Iterator[tuple[nn.Sequential, int, nn.Conv2d, nn.BatchNorm2d]]:
+    """Sequences, the places in them of convolutions whose batch norms can be part of them, and both of these."""
     times = Counter(id(module) for _, module in model.named_modules(remove_duplicate=False))
-    for sequence in [module for module in model.modules() if type(module) is nn.Sequential]:
-        for place in range(1, len(sequence)):
-            convolution, norm = sequence[place - 1], sequence[place]
+    for sequence in (module for module in model.modules() if type(module) is nn.Sequential):
+        for place, (convolution, norm) in enumerate(itertools.pairwise(sequence)):
             if type(convolution) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d or norm.running_mean is None:
                 continue
-            if times[id(convolution)] > 1 or any(_hooks(convolution)) or any(_hooks(norm)):
-                continue
-            sequence[place - 1], sequence[place] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
+            if times[id(convolution)] == 1 and not _hooks(convolution) and not _hooks(norm):
+                yield sequence, place, convolution, norm
 
 
 def _has_listeners(model: nn.Module) -> bool:

@@ -221,7 +221,7 @@ def test_a_record_carries_the_grid_thinned_to_41_points_a_side_with_its_ends():
 @pytest.mark.parametrize("space", ["parameter", "input"])
 def test_a_network_of_the_project_has_the_contour_of_its_own_layout(space):
     torch.manual_seed(0)
-    model = models.create("darts", layers=2, init_channels=4).train()
+    model = models.create("darts", layers=2, init_channels=6).train()
     images, labels = torch.rand(3, 3, 32, 32), torch.tensor([0, 4, 9])
     strides = [parameter.stride() for parameter in model.parameters()]
     seen = set()
