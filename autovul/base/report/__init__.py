@@ -9,6 +9,7 @@ from typing import Literal
 
 from autovul.base.experiments import Experiment, load_experiments
 from autovul.base.report.contents import Contents
+from autovul.base.report.doubts import with_doubts_of_weights
 from autovul.base.report.settings import network_name
 from autovul.base.report.sorting import make_sections
 from autovul.base.report.traits import with_early_loss
@@ -91,5 +92,5 @@ def build(
     home = {name: group for group, names in groups.items() for name in names}
     # A record says which group its network was in when it was made; what counts is where it is now.
     results = [r if r.group == "yours" else r.replace(group=home.get(network_name(r), r.group)) for r in results]
-    results = [with_early_loss(result) for result in results]
+    results = with_doubts_of_weights(with_early_loss(result) for result in results)
     return Report(tuple(results), tuple(refused), tuple(make_sections(results)), definitions, groups)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from autovul.base.experiments import Claim, Experiment, experiment_names, load_scale, scale_names
+from autovul.base.experiments import Claim, Experiment, experiment_names
 from autovul.base.report import catalogue, formats, wording
-from autovul.base.report.belonging import names_of
+from autovul.base.report.advice import command, run_this, scale_of
 from autovul.base.report.claims import Finding
 from autovul.base.report.controlled import Controlled
 from autovul.base.report.settings import weights_suffix
 from autovul.base.report.side_names import outside, side, side_names
-from autovul.base.result import Result
 from autovul.base.statistics import Difference, Verdict
 
 if TYPE_CHECKING:
@@ -78,6 +75,9 @@ def label(finding: Finding) -> str:
     if finding.claim.range is not None:
         inside, networks = len(finding.inside), len(finding.reading.first)
         text = f"{inside} of {networks} inside" if networks else NO_VERDICT
+        text += f", {len(finding.doubtful)} doubtful" if finding.doubtful else ""
+    elif finding.doubtful:
+        text = wording.not_judged(finding.doubtful)
     elif finding.claim.goal is None:
         text = "shown, not judged"
     else:
@@ -113,6 +113,7 @@ def sentences(finding: Finding) -> list[str]:
         reading.metric, [reading.mean(reading.first) or 0, reading.mean(reading.second) or 0]
     ):
         found.append(turned)
+    found += [doubts(finding)] if finding.doubtful else []
     found += [_these_networks(finding, difference, shown), _in_general(finding, difference, shown)]
     share = finding.share_between_networks
     return found if share is None else [*found, wording.share_text(share)]
@@ -124,14 +125,16 @@ def _these_networks(finding: Finding, difference: Difference, shown: str) -> str
         found = (
             "These networks: a side has one seed a network, so that how much of the difference is chance is not known"
         )
-        return f"{found}." if finding.claim.in_general else f"{found} and no verdict is possible. {run_this(finding)}"
+        if finding.claim.in_general or finding.doubtful:
+            return f"{found}."
+        return f"{found} and no verdict is possible. {run_this(finding)}"
     seeds = f"{repeats[0]} to {repeats[1]} seeds" if repeats[0] != repeats[1] else f"{repeats[0]} seeds"
     text = f"These networks ({seeds} each): 95 % interval {formats.interval_text(interval, shown, signed=True)}"
     if finding.claim.goal is None:
         return f"{text}. The claim gives no number, so nothing is judged."
     if finding.confounds:
         return f"{text}. {_conditions(finding)}"
-    if finding.claim.in_general:
+    if finding.claim.in_general or finding.doubtful:
         return f"{text}."
     if finding.verdict is None:
         return f"{text}. No verdict: all seeds gave the same values, so that nothing tells what chance does."
@@ -145,9 +148,16 @@ def _conditions(finding: Finding) -> str:
     return f"No verdict: the sides ran under different conditions, {formats.listed(how, 8)}."
 
 
+def doubts(finding: Finding) -> str:
+    """Which networks of the two sides are doubtful, if any are; the section says why."""
+    found = finding.doubtful
+    return f"{wording.not_judged(found).capitalize()}: {formats.listed(found, 8)}." if found else ""
+
+
 def reasons(finding: Finding) -> str:
-    """Why there is no verdict, where conditions are the reason, and `notices`."""
-    return " ".join(filter(None, [_conditions(finding) if finding.confounds else "", notices(finding)]))
+    """Why there is no verdict, where conditions or doubts are the reason, and `notices`."""
+    found = [_conditions(finding) if finding.confounds else "", doubts(finding), notices(finding)]
+    return " ".join(filter(None, found))
 
 
 def more_seeds(finding: Finding) -> str:
@@ -177,7 +187,7 @@ def _in_general(finding: Finding, difference: Difference, shown: str) -> str:
             found += "; more of them narrow it, more seeds hardly"
     return (
         f"Architectures in general ({against}): 95 % interval {formats.interval_text(interval, shown, signed=True)},"
-        f" {wording.p_phrase(permutation.p_value)}{'' if finding.confounds else f': {found}'}."
+        f" {wording.p_phrase(permutation.p_value)}{'' if finding.confounds or finding.doubtful else f': {found}'}."
     )
 
 
@@ -194,6 +204,8 @@ def _of_a_range(finding: Finding, metric: str) -> list[str]:
         f"{metric}: {share} lie in {expectation(finding)}; {below} below it,"
         f" {len(networks) - len(inside) - below} above."
     ]
+    if finding.doubtful:
+        found.append(doubts(finding))
     if finding.reading.seeds[0] < 2:
         found.append(f"Some networks have one seed, so that their chance is not known. {run_this(finding)}")
     return found
@@ -207,42 +219,6 @@ def _lacking(finding: Finding) -> str:
     names = zip(side_names(claim), (reading.first, reading.second), strict=True)
     missing = [name for name, there in names if name and not there]
     return f"No records of {formats.listed(missing)} have {metric}: no verdict is possible."
-
-
-def run_this(finding: Finding) -> str:
-    """What to run for a verdict."""
-    return f"Run `{command(finding.experiment, scale_of(finding.section.results[0]) + _models(finding))}`."
-
-
-def _models(finding: Finding) -> str:
-    """The flag that lets networks of one's own, which the claim is about, take part; empty where they do anyway."""
-    mine = [network for network in (*finding.reading.first, *finding.reading.second) if network.group == "yours"]
-    options = [network.runs[0].result.options for network in mine]
-    specs = [str(each.get("genotype") or each.get("model") or "YOURS") for each in options]
-    if set(specs) <= set(finding.experiment.networks):
-        return ""
-    named = {"yours"}.union(*map(names_of, mine))
-    others = (name for name in (*finding.claim.first, *finding.claim.second) if name not in named)
-    return f" --models {shlex.quote(','.join([*others, *specs]))}"
-
-
-def scale_of(result: Result) -> str:
-    """Flags for the package's scale that a record seems to be of, or for the user's own, and for data of one's own."""
-    scales = [load_scale(name) for name in scale_names()]
-    alike = sorted((s for s in scales if s.suffix == weights_suffix(result)), key=lambda s: s.dataset != result.dataset)
-    if not alike:
-        return " --scale YOURS.yaml"
-    scale = "" if alike[0].name == "paper" else f" --scale {alike[0].name}"
-    if alike[0].dataset == result.dataset:
-        return scale
-    plain = re.fullmatch(r"[\w.][\w.-]*", result.dataset)  # what a shell, and a page's code, take as it stands
-    return f"{scale} -d {result.dataset if plain else 'YOURS'}"
-
-
-def command(experiment: Experiment, flags: str) -> str:
-    """The command that makes an experiment's records; ``flags`` as `scale_of` and the like give them."""
-    name = experiment.name if experiment.name in experiment_names() else f"{experiment.name}.yaml"
-    return f"autovul reproduce {name}{flags} --seeds 3"
 
 
 def notices(finding: Finding) -> str:

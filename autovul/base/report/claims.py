@@ -14,7 +14,7 @@ from autovul.base.experiments import Claim, Experiment
 from autovul.base.groups import GROUPS
 from autovul.base.report import catalogue
 from autovul.base.report.belonging import families, matching, names_of, on_side, resolve
-from autovul.base.report.sections import Network, Section
+from autovul.base.report.sections import Network, Section, doubtful
 from autovul.base.report.settings import option_text
 from autovul.base.report.traits import Half, Trainings, halves
 from autovul.base.statistics import (
@@ -145,10 +145,15 @@ class Finding:
     def verdict(self) -> Verdict | None:
         """By the claim's interval; None where that is not known or has no width, or nothing is expected."""
         difference, claim = self.reading.difference, self.claim
-        if difference is None or claim.goal is None or self.confounds:
+        if difference is None or claim.goal is None or self.confounds or self.doubtful:
             return None
         interval = difference.architectures if claim.in_general else difference.these_networks
         return None if interval is None else verdict(interval, claim.goal, claim.tolerance)
+
+    @property
+    def doubtful(self) -> tuple[str, ...]:
+        """Networks of the two sides whose figures are doubtful."""
+        return doubtful(self.reading.first, self.reading.second)
 
     @cached_property
     def confounds(self) -> dict[str, tuple[list[str], list[str]]]:
@@ -190,8 +195,7 @@ class Finding:
     def inside(self) -> list[Network]:
         """The networks whose mean lies in the claim's range."""
         low, high = self.claim.range or (0.0, 0.0)
-        metric = self.reading.metric
-        return [network for network in self.reading.first if low <= (network.mean(metric) or 0.0) <= high]
+        return [each for each in self.reading.first if low <= (each.mean(self.reading.metric) or 0.0) <= high]
 
 
 def find(

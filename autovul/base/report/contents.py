@@ -13,6 +13,7 @@ from autovul.base.report.cells import Cells, cells
 from autovul.base.report.claims import Finding
 from autovul.base.report.controlled import Controlled
 from autovul.base.report.costs import Cost, costs
+from autovul.base.report.doubts import judged
 from autovul.base.report.relations import Relation, relations
 from autovul.base.report.sections import Run, Section
 from autovul.base.report.totals import Totals
@@ -61,7 +62,8 @@ class Contents:
     @cached_property
     def controls(self) -> dict[int, Sequence[Controlled]]:
         """The controls of a finding, by its number."""
-        return {each.number: controls.controls(each, self.trainings, self.sections) for each in self.findings}
+        found = ((each, controls.controls(each, self.trainings, self.sections)) for each in self.findings)
+        return {finding.number: judged(each, finding) for finding, each in found}
 
     @cached_property
     def relations(self) -> dict[int, list[Relation]]:

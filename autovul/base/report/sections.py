@@ -68,6 +68,12 @@ class Network:
         return self.runs[0].result.experiment != "train" and len(hashes) < len(self.good) and "" not in hashes
 
     @property
+    def doubts(self) -> list[str]:
+        """What makes the figures of its runs that count doubtful."""
+        recorded = (run.result.environment.get("doubts") for run in self.good)
+        return list(dict.fromkeys(str(doubt) for each in recorded if isinstance(each, list | tuple) for doubt in each))
+
+    @property
     def facts(self) -> Mapping[str, Any]:
         """Of a run that counts, if one has them."""
         return next((run.result.facts for run in (*self.good, *self.runs) if run.result.facts), {})
@@ -116,6 +122,7 @@ class Comparison:
     difference: Difference
     least_seeds: int  # the fewest values a network has
     confounded: bool  # the two groups ran under different conditions
+    doubtful: tuple[str, ...]  # networks of both whose figures are doubtful
 
 
 @dataclass(frozen=True)
@@ -207,15 +214,14 @@ class Section:
         return next((entry for entry in found if entry.metric == self.main), None)
 
     def _compare(self, metric: str, first: str, second: str) -> Comparison | None:
-        values_1 = [network.by_seed(metric) for network in self.members(first, metric)]
-        values_2 = [network.by_seed(metric) for network in self.members(second, metric)]
-        if not (values_1 and values_2):
+        sides = self.members(first, metric), self.members(second, metric)
+        if not all(sides):
             return None
+        values_1, values_2 = ([network.by_seed(metric) for network in side] for side in sides)
         means = [fmean(fmean(values.values()) for values in group) for group in (values_1, values_2)]
         seeds = min(len(values) for values in values_1 + values_2)
-        difference = compare_groups(values_1, values_2)
-        apart = self.confounds(self.members(first, metric), self.members(second, metric))
-        return Comparison(metric, first, second, (means[0], means[1]), difference, seeds, bool(apart))
+        difference, apart = compare_groups(values_1, values_2), bool(self.confounds(*sides))
+        return Comparison(metric, first, second, (means[0], means[1]), difference, seeds, apart, doubtful(*sides))
 
     def confounds(self, first: Iterable[Network], second: Iterable[Network]) -> dict[str, tuple[list[str], list[str]]]:
         """Options of which two sides have not the same value most often, with each side's values; their size aside."""
@@ -226,6 +232,11 @@ class Section:
             if left and right and not _usual(left) & _usual(right) and option not in catalogue.STRUCTURE:
                 found[option] = ([*left], [*right])
         return found
+
+
+def doubtful(*sides: Iterable[Network]) -> tuple[str, ...]:
+    """The networks of some sides whose figures are doubtful."""
+    return tuple(network.label for side in sides for network in side if network.doubts)
 
 
 def _usual(counts: Mapping[str, int]) -> set[str]:

@@ -103,11 +103,18 @@ def headline(comparison: Comparison, unit: str) -> str:
     meaning, turned = "", below_chance(comparison.metric, comparison.means)
     if comparison.confounded:
         meaning = ", under different conditions"
+    elif comparison.doubtful:
+        meaning = f"; {not_judged(comparison.doubtful)}"
     elif metric.easier:
         gains = _distances(comparison.metric, comparison.means) or comparison.means
         meaning = f", that is {'easier' if (gains[0] - gains[1]) * metric.easier > 0 else 'harder'} to attack"
     found = f"{metric.title}: {means}. {first} is {size}{points} {'higher' if estimate > 0 else 'lower'}{meaning}."
     return f"{found} {turned}".rstrip()
+
+
+def not_judged(doubtful: Sequence[str]) -> str:
+    """That nothing is judged on account of doubtful networks."""
+    return f"not judged: {plural(len(doubtful), 'network')} doubtful"
 
 
 def below_chance(metric: str, means: Sequence[float]) -> str:
@@ -143,6 +150,8 @@ def _about_these_networks(comparison: Comparison, unit: str) -> str:
     span = f"95 % interval over seeds {interval_text(interval, unit, signed=True)}"
     if interval.low == interval.high:
         return f"These networks: {span}. All seeds gave the same values; chance in the choice of images is not in it."
+    if comparison.doubtful:
+        return f"These networks: {span}; {not_judged(comparison.doubtful)}."
     found = "chance between seeds does not explain the difference" if _excludes_zero(interval) else "undecided"
     few = " Some networks have fewer than three seeds, which are few." if comparison.least_seeds < 3 else ""
     return f"These networks: {span}: {found}.{few}"
@@ -155,6 +164,8 @@ def _about_architectures(comparison: Comparison, unit: str) -> str:
     if interval is None or permutation is None:
         return f"Architectures in general: {sizes}; with one network in a group nothing can be said."
     span = f"95 % interval {interval_text(interval, unit, signed=True)}, {p_phrase(permutation.p_value)}"
+    if comparison.doubtful:
+        return f"Architectures in general: {sizes}, {span}."
     if permutation.p_value <= 0.05 and _excludes_zero(interval):
         found = "the groups differ by more than their networks differ among themselves"
     else:
@@ -205,9 +216,7 @@ def notes(section: Section) -> list[str]:
         older = plural(section.replaced, "older record of the same run was", "older records of the same runs were")
         found.append(f"{older} left aside; the newest counts.")
     for network in section.networks:
-        recorded = [run.result.environment.get("doubts") for run in network.runs]
-        doubts = dict.fromkeys(str(doubt) for each in recorded if isinstance(each, list) for doubt in each)
-        found += [f"{network.label} is doubtful: {doubt}." for doubt in doubts]
+        found += [f"{network.label} is doubtful: {doubt}." for doubt in network.doubts]
     if section.remade:
         found.append(
             f"Records of {listed(section.remade)} from before its code or cells changed were left aside: under the "
