@@ -148,7 +148,8 @@ def _draw_dots(axes: Any, plot: DotPlot) -> _Key:
     places, names = [], []
     for block in plot.blocks:
         colour = COLOURS.get(block.group, OTHER)
-        axes.vlines(block.mean, block.top + 10, block.bottom, color=colour, linewidth=1, linestyle="dashed")
+        if block.mean is not None:
+            axes.vlines(block.mean, block.top + 10, block.bottom, color=colour, linewidth=1, linestyle="dashed")
         places.append(block.top + 14)
         names.append(block.title)
         for dot in block.dots:

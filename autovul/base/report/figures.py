@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TypeGuard
 
 from autovul.base.report import catalogue, formats, wording
-from autovul.base.report.sections import Network, Section
+from autovul.base.report.sections import OWN, Network, Section
 from autovul.base.statistics import Interval
 
 MAX_POINTS = 120  # a curve is thinned to about this many points
@@ -69,13 +69,16 @@ class Dot:
 
 @dataclass(frozen=True)
 class Block:
-    """A group's lines of the dot plot, or those of one side of a claim that halves a group."""
+    """A group's lines of the dot plot, or those of one side of a claim that halves a group.
+
+    The user's own networks have no mean: nothing makes them a group.
+    """
 
     title: str
     group: str
     top: int
     bottom: int
-    mean: float
+    mean: float | None
     mean_text: str
     dots: tuple[Dot, ...]
 
@@ -193,16 +196,18 @@ def dot_plot(
     blocks, top = [], 0
     for group, title in sorted(members, key=lambda key: catalogue.group_rank(key[0])):
         networks = members[group, title]
-        mean = fmean(fmean(network.values(metric)) for network in networks)
+        mean = None if group == OWN else fmean(fmean(network.values(metric)) for network in networks)
         ordered = sorted(networks, key=lambda network: -(network.mean(metric) or 0.0))
         first = top + HEAD + row // 2
         dots = tuple(_dot(network, metric, unit, axis, first + row * i) for i, network in enumerate(ordered))
         bottom = top + HEAD + row * len(dots)
-        blocks.append(Block(title, group, top, bottom, axis.place(mean), formats.with_unit(mean, unit), dots))
+        place, text = (None, "") if mean is None else (axis.place(mean), f"mean {formats.with_unit(mean, unit)}")
+        blocks.append(Block(title, group, top, bottom, place, text, dots))
         top = bottom + GAP
     name = wording.title(metric, unit)
     described = [
-        f"{block.title}, mean {block.mean_text}: " + ", ".join(f"{dot.network.label} {dot.text}" for dot in block.dots)
+        f"{', '.join(filter(None, (block.title, block.mean_text)))}: "
+        + ", ".join(f"{dot.network.label} {dot.text}" for dot in block.dots)
         for block in blocks
     ]
     shade = (axis.place(band[0]), axis.place(band[1])) if band else None

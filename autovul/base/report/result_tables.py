@@ -18,8 +18,8 @@ NETWORKS = (
     *("parameters", "multiply_adds", "depth", "skips"),
 )
 COMPARISONS = (
-    *(*SECTION, "metric", "unit", "first", "second", "first_networks", "second_networks", "first_mean", "second_mean"),
-    *(*DIFFERENCE, "same_conditions"),
+    *(*SECTION, "metric", "unit", "first", "second", "own_network", "first_networks", "second_networks"),
+    *("first_mean", "second_mean", *DIFFERENCE, "same_conditions", "doubtful"),
 )
 RELATIONS = (
     *("experiment", "claim", "dataset", "data_sha256", "conditions", "metric", "unit", "fact", "within"),
@@ -38,6 +38,7 @@ def networks(contents: Contents) -> str:
 def comparisons(contents: Contents) -> str:
     """A line for each metric and pair of groups of a section: the difference of the groups' means, first minus second.
 
+    Each network of the user's own is compared by itself, and named.
     The columns are those of the claims' table; no claim is judged here.
     """
     return table(COMPARISONS, _comparisons(contents))
@@ -86,12 +87,13 @@ def _comparisons(contents: Contents) -> Iterator[Row]:
                 "unit": section.unit(each.metric),
                 "first": each.first,
                 "second": each.second,
-                "first_networks": len(section.members(each.first, each.metric)),
-                "second_networks": len(section.members(each.second, each.metric)),
+                "own_network": each.own,
+                **dict(zip(("first_networks", "second_networks"), each.difference.networks, strict=True)),
                 "first_mean": each.means[0],
                 "second_mean": each.means[1],
                 **difference_cells(each.difference),
                 "same_conditions": not each.confounded,
+                "doubtful": "; ".join(each.doubtful),
             }
 
 

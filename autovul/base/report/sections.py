@@ -12,6 +12,8 @@ from autovul.base.report import catalogue
 from autovul.base.result import Result
 from autovul.base.statistics import Difference, Interval, compare_groups, mean_interval, wilson_interval
 
+OWN = "yours"  # the group of the user's own networks: unlike each other, so that each is compared by itself
+
 
 @dataclass(frozen=True)
 class Run:
@@ -113,7 +115,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A metric's group means and their difference, first minus second."""
+    """A metric's group means and their difference, first minus second; a network of the user's own may be the first."""
 
     metric: str
     first: str
@@ -123,6 +125,12 @@ class Comparison:
     least_seeds: int  # the fewest values a network has
     confounded: bool  # the two groups ran under different conditions
     doubtful: tuple[str, ...]  # networks of both whose figures are doubtful
+    own: str  # the network of the user's own that stands in place of the first group; empty for a group
+
+    @property
+    def titles(self) -> tuple[str, str]:
+        """What the two are called."""
+        return self.own or catalogue.group_title(self.first), catalogue.group_title(self.second)
 
 
 @dataclass(frozen=True)
@@ -193,7 +201,7 @@ class Section:
 
     def members(self, group: str, metric: str) -> list[Network]:
         """The group's networks that have a value of the metric."""
-        return [network for network in self.networks if network.group == group and network.values(metric)]
+        return [network for network in self._of(group) if network.values(metric)]
 
     def group_mean(self, group: str, metric: str) -> float | None:
         """The mean over the group's networks, each counting once."""
@@ -203,7 +211,12 @@ class Section:
     @cached_property
     def comparisons(self) -> list[Comparison]:
         pairs = [pair for pair in catalogue.COMPARISONS if set(pair) <= set(self.groups)]
-        found = (self._compare(metric, *pair) for metric in self.metrics for pair in pairs)
+        found = (
+            self.compare(metric, side, self._of(second))
+            for metric in self.metrics
+            for first, second in pairs
+            for side in ([[own] for own in self._of(first)] if first == OWN else [self._of(first)])
+        )
         return [comparison for comparison in found if comparison is not None]
 
     @property
@@ -213,15 +226,27 @@ class Section:
         found = (entry for entry in self.comparisons if (entry.first, entry.second) == pair)
         return next((entry for entry in found if entry.metric == self.main), None)
 
-    def _compare(self, metric: str, first: str, second: str) -> Comparison | None:
-        sides = self.members(first, metric), self.members(second, metric)
+    def _of(self, group: str) -> list[Network]:
+        return [network for network in self.networks if network.group == group]
+
+    def compare(self, metric: str, first: Iterable[Network], second: Iterable[Network]) -> Comparison | None:
+        """Networks of two groups by a metric, of the user's own one alone; None where a side has no value."""
+        sides = [[network for network in side if network.values(metric)] for side in (first, second)]
         if not all(sides):
             return None
         values_1, values_2 = ([network.by_seed(metric) for network in side] for side in sides)
-        means = [fmean(fmean(values.values()) for values in group) for group in (values_1, values_2)]
-        seeds = min(len(values) for values in values_1 + values_2)
-        difference, apart = compare_groups(values_1, values_2), bool(self.confounds(*sides))
-        return Comparison(metric, first, second, (means[0], means[1]), difference, seeds, apart, doubtful(*sides))
+        means = [fmean(fmean(values.values()) for values in side) for side in (values_1, values_2)]
+        return Comparison(
+            metric,
+            first=sides[0][0].group,
+            second=sides[1][0].group,
+            means=(means[0], means[1]),
+            difference=compare_groups(values_1, values_2),
+            least_seeds=min(len(values) for values in values_1 + values_2),
+            confounded=bool(self.confounds(*sides)),
+            doubtful=doubtful(*sides),
+            own=sides[0][0].label if sides[0][0].group == OWN else "",
+        )
 
     def confounds(self, first: Iterable[Network], second: Iterable[Network]) -> dict[str, tuple[list[str], list[str]]]:
         """Options of which two sides have not the same value most often, with each side's values; their size aside."""

@@ -77,7 +77,7 @@ def exact_text(metric: Metric) -> str:
 
 def pair_text(comparison: Comparison) -> str:
     """Which groups are compared, as a difference."""
-    return f"{catalogue.group_title(comparison.first)} {MINUS} {catalogue.group_title(comparison.second)}"
+    return f" {MINUS} ".join(comparison.titles)
 
 
 def nothing_to_compare(section: Section) -> str:
@@ -93,7 +93,7 @@ def nothing_to_compare(section: Section) -> str:
 
 def headline(comparison: Comparison, unit: str) -> str:
     """The difference of two group means in one sentence."""
-    first, second = (catalogue.group_title(group) for group in (comparison.first, comparison.second))
+    first, second = comparison.titles
     metric, estimate = catalogue.metric_info(comparison.metric), comparison.difference.estimate
     means = f"{first} {with_unit(comparison.means[0], unit)}, {second} {with_unit(comparison.means[1], unit)}"
     size = number(abs(estimate), unit)
@@ -137,6 +137,8 @@ def caveats(comparison: Comparison, unit: str) -> list[str]:
     if comparison.difference.networks == (1, 1):
         scope = "One network of each group: a comparison of two networks, not of groups."
         return [scope, _about_these_networks(comparison, unit)]
+    if comparison.own:
+        return [_about_these_networks(comparison, unit)]
     return [_about_these_networks(comparison, unit), _about_architectures(comparison, unit)]
 
 

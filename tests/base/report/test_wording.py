@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import io
+
 import pytest
 
 from autovul.base.report import build, catalogue, wording
 from autovul.base.result import Metric
+from autovul.base.statistics import fixed_networks_interval
 from tests.base.report.records import make
+
+OWN, MANUAL = {"bad": 10.0, "good": 60.0}, ("manual0", "manual1")
 
 
 def sentences(*results):
@@ -84,3 +90,42 @@ def test_numbers_in_a_metrics_name_stand_in_its_title(name, title):
 def test_a_rate_at_some_share_is_a_rate():
     info = catalogue.metric_info("success_rate_12_5pct")
     assert (info.rate, info.easier) == (True, 1)
+
+
+def test_each_of_ones_own_networks_is_compared_by_itself_over_its_seeds():
+    """A network at chance beside a good one says nothing of the good one."""
+    own = [make(name, "yours", seed, value + seed) for name, value in OWN.items() for seed in range(3)]
+    results = [*own, *group("manual", [40, 44], 3)]
+    report = build(results)
+    (section,) = report.sections
+    found = {each.own: each for each in section.comparisons if each.metric == section.main}
+    assert {name: each.difference.estimate for name, each in found.items()} == pytest.approx(
+        {"bad": -31.4, "good": 18.6}
+    )
+    values = [[r.metrics["success_rate"].value for r in results if r.model.startswith(n)] for n in ("good", *MANUAL)]
+    good, *rest = [dict(enumerate(each)) for each in values]
+    assert found["good"].difference.these_networks == fixed_networks_interval([good], rest)
+    assert wording.headline(found["good"], "%").startswith("Success rate: good 61.00 %, Manual 42.40 %. good is 18.60")
+    assert wording.pair_text(found["bad"]) == "bad \N{MINUS SIGN} Manual"
+    caveats = " ".join(wording.caveats(found["good"], "%"))
+    assert "does not explain" in caveats and "in general" not in caveats
+    for text in (report.text(), report.markdown(), report.html()):
+        assert "good \N{MINUS SIGN} Manual" in text and "Yours \N{MINUS SIGN}" not in text
+
+
+def test_ones_own_networks_have_no_mean_in_the_figure():
+    results = [make(name, "yours", 1, value) for name, value in OWN.items()]
+    page = build([*results, make("resnet18_comp", "manual", 1, 40.0)]).html()
+    assert "mean 40.00 %" in page and "mean 35.00 %" not in page
+
+
+def test_the_table_of_comparisons_names_the_own_network_and_who_is_doubtful():
+    doubt = {"environment": {"doubts": ["at chance"]}}
+    results = [make("mine", "yours", 1, 50.0, **doubt), make("his", "yours", 1, 51.0), *group("manual", [40, 44])]
+    rows = csv.DictReader(io.StringIO(build(results).tables()["comparisons.csv"]))
+    found = [row for row in rows if row["metric"] == "success_rate"]
+    columns = "first", "own_network", "second", "first_networks", "second_networks", "doubtful"
+    assert [[row[name] for name in columns] for row in found] == [
+        ["yours", "his", "manual", "1", "2", ""],
+        ["yours", "mine", "manual", "1", "2", "mine"],
+    ]
