@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from autovul.base.report import catalogue, claim_words, text_tables, wording
+from autovul.base.report import catalogue, claim_words, sections, standing, text_tables, wording
 from autovul.base.report.claims import Finding
 from autovul.base.report.controlled import Controlled
 from autovul.base.report.sections import Section
@@ -28,6 +28,10 @@ def render(contents: Contents) -> str:
         lines += _wrapped(f"Refused: {path}: {reason}")
     for _, text in contents.lost:
         lines += _wrapped(f"In no mean: {text}")
+    if sections.OWN in totals.networks:
+        lines += ["", standing.HEADING, "-" * len(standing.HEADING)]
+        table = text_tables.standings(contents)
+        lines += [*_wrapped(standing.ABOUT), "", *_set(table)] if table.rows else [standing.ALONE]
     lines += ["", *_wrapped(wording.NOT_CORRECTED)] if contents.findings else []
     for finding in contents.findings:
         lines += _claim(finding, contents.controls[finding.number])

@@ -16,6 +16,7 @@ from autovul.base.report.costs import Cost, costs
 from autovul.base.report.doubts import judged
 from autovul.base.report.relations import Relation, relations
 from autovul.base.report.sections import Run, Section
+from autovul.base.report.standing import Standing, standings
 from autovul.base.report.totals import Totals
 from autovul.base.report.traits import Trainings
 from autovul.base.result import Result
@@ -58,6 +59,11 @@ class Contents:
     def findings(self) -> list[Finding]:
         """Every claim on every set of comparable runs that belongs to it."""
         return claims.find(self.sections, self.experiments, self.trainings, self.groups)
+
+    @cached_property
+    def standings(self) -> list[list[Standing]]:
+        """Where the user's own networks stand, by experiment."""
+        return standings(self.findings)
 
     @cached_property
     def controls(self) -> dict[int, Sequence[Controlled]]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from autovul.base.report import claim_words, text_tables, wording
+from autovul.base.report import claim_words, sections, standing, text_tables, wording
 from autovul.base.report.claims import Finding
 from autovul.base.report.controlled import Controlled
 from autovul.base.report.sections import Section
@@ -27,6 +27,10 @@ def render(contents: Contents) -> str:
     if contents.lost:
         lines += ["", "Runs that diverged or failed and are in no mean:", ""]
         lines += [f"- {escaped(text)}" for _, text in contents.lost]
+    if sections.OWN in contents.totals.networks:
+        lines += ["", f"## {standing.HEADING}", ""]
+        table = text_tables.standings(contents)
+        lines += [standing.ABOUT, "", *_set(table)] if table.rows else [standing.ALONE]
     if contents.findings:
         lines += ["", "## Claims", "", wording.NOT_CORRECTED, "", *_set(text_tables.claims(contents))]
     for finding in contents.findings:

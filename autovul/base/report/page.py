@@ -6,7 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autovul.base import cell_graph
-from autovul.base.report import catalogue, cells, claim_figure, claim_words, figures, formats, pictures, wording
+from autovul.base.report import (
+    catalogue,
+    cells,
+    claim_figure,
+    claim_words,
+    figures,
+    formats,
+    pictures,
+    standing,
+    wording,
+)
 from autovul.base.report.line_figure import line_figures
 
 if TYPE_CHECKING:
@@ -39,6 +49,7 @@ def render(contents: Contents) -> str:
         claim_words=claim_words,
         catalogue=catalogue,
         readable=catalogue.readable,
+        standing=standing,
         markers=MARKERS,
         kinds=cells.KINDS,
         box=cell_graph.BOX,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from autovul.base.report.claim_table import DIFFERENCE, difference_cells
 from autovul.base.report.sections import Section
 from autovul.base.report.spreadsheet import Row, table
+from autovul.base.report.standing import word
 
 if TYPE_CHECKING:
     from autovul.base.report.contents import Contents
@@ -19,7 +20,7 @@ NETWORKS = (
 )
 COMPARISONS = (
     *(*SECTION, "metric", "unit", "first", "second", "own_network", "first_networks", "second_networks"),
-    *("first_mean", "second_mean", *DIFFERENCE, "same_conditions", "doubtful"),
+    *("first_mean", "second_mean", *DIFFERENCE, "same_conditions", "doubtful", "standing"),
 )
 RELATIONS = (
     *("experiment", "claim", "dataset", "data_sha256", "conditions", "metric", "unit", "fact", "within"),
@@ -94,6 +95,7 @@ def _comparisons(contents: Contents) -> Iterator[Row]:
                 **difference_cells(each.difference),
                 "same_conditions": not each.confounded,
                 "doubtful": "; ".join(each.doubtful),
+                "standing": word(each) if each.own else None,
             }
 
 

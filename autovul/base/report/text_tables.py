@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autovul.base.report import catalogue, claim_words, formats, wording
+from autovul.base.report import catalogue, claim_words, formats, standing, wording
 from autovul.base.report.claims import Finding
 from autovul.base.report.controlled import Controlled
 from autovul.base.report.relations import Relation, correlation_text
@@ -51,6 +52,26 @@ def claims(contents: Contents) -> Table:
         rows.append((finding.name, ", ".join(finding.conditions), *shown, p, expected, verdict, survives))
     header = ("Claim", "On", "Difference", *INTERVALS, P, "Expected", "Verdict", "Survives")
     return Table(header, "llrrrrrll", tuple(rows))
+
+
+def standings(contents: Contents) -> Table:
+    """The user's own networks beside the groups of others."""
+    rows: list[tuple[str, ...]] = []
+    names = Counter(networks[0].finding.name for networks in contents.standings)
+    for each in (each for networks in contents.standings for each in networks):
+        finding, unit = each.finding, each.unit
+        name = " · ".join([finding.name, *(finding.conditions if names[finding.name] > 1 else [])])
+        own = (wording.title(finding.claim.metric, unit), each.network.name)
+        value = wording.value_text(each.network, finding.claim.metric, unit)
+        for comparison in each.comparisons:
+            difference, these, _ = _difference(comparison.difference, unit)
+            mean = formats.number(comparison.means[1], unit)
+            group, word = catalogue.group_title(comparison.second), standing.word(comparison)
+            rows.append((name, *own, value, group, mean, difference, these, word))
+        if not each.comparisons:
+            rows.append((name, *own, value, *[formats.NONE] * 5))
+    header = ("Claim", "Metric", "Yours", "Value", "Beside", "Mean", "Difference", INTERVALS[0], "It is")
+    return Table(header, "lllrlrrrl", tuple(rows))
 
 
 def claim_networks(finding: Finding) -> Table:
