@@ -9,6 +9,7 @@ from pathlib import Path
 
 from autovul.base.experiments import Experiment
 from autovul.base.report import claims, controls, wording
+from autovul.base.report.belonging import names_of
 from autovul.base.report.cells import Cells, cells
 from autovul.base.report.claims import Finding
 from autovul.base.report.controlled import Controlled
@@ -58,12 +59,18 @@ class Contents:
     @cached_property
     def findings(self) -> list[Finding]:
         """Every claim on every set of comparable runs that belongs to it."""
-        return claims.find(self.sections, self.experiments, self.trainings, self.groups)
+        return claims.find(self.sections, self.experiments, self.trainings, self.measured)
+
+    @cached_property
+    def measured(self) -> dict[str, list[str]]:
+        """The networks of each group that there are records of, of whatever experiment."""
+        names = {name for section in self.sections for network in section.networks for name in names_of(network)}
+        return {group: [name for name in members if name in names] for group, members in self.groups.items()}
 
     @cached_property
     def standings(self) -> list[list[Standing]]:
         """Where the user's own networks stand, by experiment."""
-        return standings(self.findings)
+        return standings(self.sections, self.experiments.values())
 
     @cached_property
     def controls(self) -> dict[int, Sequence[Controlled]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from autovul.base.experiments import Experiment
 from autovul.base.report import catalogue, wording
-from autovul.base.report.belonging import matching
-from autovul.base.report.claims import Finding
-from autovul.base.report.sections import OWN, Comparison, Network
+from autovul.base.report.belonging import families, matching, resolve
+from autovul.base.report.sections import OWN, Comparison, Network, Section
 
 HEADING = "Where your own networks stand"
 ABOUT = (
@@ -24,18 +25,20 @@ class Standing:
     """One network of the user's own in one experiment.
 
     Args:
-        finding: The claim whose metric it is shown by.
-        network: Its runs of the claim.
+        experiment, section, metric: Where, and by what.
+        network: Its runs there.
         comparisons: With each group of which a network was measured.
     """
 
-    finding: Finding
+    experiment: Experiment
+    section: Section
+    metric: str
     network: Network
     comparisons: Sequence[Comparison]
 
     @property
     def unit(self) -> str:
-        return self.finding.section.unit(self.finding.claim.metric)
+        return self.section.unit(self.metric)
 
     @property
     def rows(self) -> int:
@@ -43,24 +46,32 @@ class Standing:
         return max(1, len(self.comparisons))
 
 
-def standings(findings: Iterable[Finding]) -> list[list[Standing]]:
-    """For each claim's experiment and metric, once, all of the user's own networks that were measured."""
-    found: dict[object, list[Standing]] = {}
-    for finding in findings:
-        section, metric = finding.section, finding.claim.metric
-        networks = matching(section, {**finding.experiment.options, **finding.where})
-        own = [network for network in networks if network.group == OWN and network.values(metric)]
-        key = section.number, metric, repr(finding.where)
-        if own and key not in found:
-            found[key] = [Standing(finding, each, _comparisons(finding, each, networks)) for each in own]
+def standings(sections: Sequence[Section], experiments: Iterable[Experiment]) -> list[list[Standing]]:
+    """For each experiment with claims, by the metric of the first: all of the user's own networks that were measured.
+
+    Whether both sides of the claim were is no matter; runs that several experiments share are shown once.
+    """
+    found: dict[int, list[Standing]] = {}
+    for experiment in experiments:
+        for siblings in families(sections, experiment):
+            for claim in experiment.claims.values():
+                for section in siblings:
+                    own = _standings(experiment, section, claim.metric, resolve(claim.where, siblings))
+                    if own and not section.is_variants:
+                        found.setdefault(section.number, own)
     return list(found.values())
 
 
-def _comparisons(finding: Finding, own: Network, networks: Sequence[Network]) -> list[Comparison]:
+def _standings(experiment: Experiment, section: Section, metric: str, where: Mapping[str, Any]) -> list[Standing]:
+    networks = matching(section, {**experiment.options, **where})
     groups = [second for first, second in catalogue.COMPARISONS if first == OWN]
-    members = ([network for network in networks if network.group == group] for group in groups)
-    compared = (finding.section.compare(finding.claim.metric, [own], each) for each in members)
-    return [each for each in compared if each is not None]
+    members = [[network for network in networks if network.group == group] for group in groups]
+    found = []
+    for own in networks:
+        if own.group == OWN and own.values(metric):
+            compared = (section.compare(metric, [own], each) for each in members)
+            found.append(Standing(experiment, section, metric, own, [each for each in compared if each is not None]))
+    return found
 
 
 def word(comparison: Comparison) -> str:

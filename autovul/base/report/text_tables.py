@@ -57,20 +57,20 @@ def claims(contents: Contents) -> Table:
 def standings(contents: Contents) -> Table:
     """The user's own networks beside the groups of others."""
     rows: list[tuple[str, ...]] = []
-    names = Counter(networks[0].finding.name for networks in contents.standings)
+    names = Counter(networks[0].experiment.name for networks in contents.standings)
     for each in (each for networks in contents.standings for each in networks):
-        finding, unit = each.finding, each.unit
-        name = " · ".join([finding.name, *(finding.conditions if names[finding.name] > 1 else [])])
-        own = (wording.title(finding.claim.metric, unit), each.network.name)
-        value = wording.value_text(each.network, finding.claim.metric, unit)
+        name, unit = each.experiment.name, each.unit
+        where = " · ".join([name, *(each.section.conditions if names[name] > 1 else [])])
+        value = wording.value_text(each.network, each.metric, unit)
+        own = (where, wording.title(each.metric, unit), each.network.name, value)
         for comparison in each.comparisons:
             difference, these, _ = _difference(comparison.difference, unit)
             mean = formats.number(comparison.means[1], unit)
             group, word = catalogue.group_title(comparison.second), standing.word(comparison)
-            rows.append((name, *own, value, group, mean, difference, these, word))
+            rows.append((*own, group, mean, difference, these, word))
         if not each.comparisons:
-            rows.append((name, *own, value, *[formats.NONE] * 5))
-    header = ("Claim", "Metric", "Yours", "Value", "Beside", "Mean", "Difference", INTERVALS[0], "It is")
+            rows.append((*own, *[formats.NONE] * 5))
+    header = ("Experiment", "Metric", "Yours", "Value", "Beside", "Mean", "Difference", INTERVALS[0], "It is")
     return Table(header, "lllrlrrrl", tuple(rows))
 
 
