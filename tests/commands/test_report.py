@@ -35,7 +35,7 @@ def folder(tmp_path, monkeypatch):
 
 def test_before_the_first_run_the_page_says_what_to_run(folder, capsys):
     assert main([]) == 0
-    assert "autovul reproduce fig2" in (folder / "data/report/report.html").read_text(encoding="utf-8")
+    assert "autovul reproduce table1 fig2" in (folder / "data/report/report.html").read_text(encoding="utf-8")
     assert "No result was found" in capsys.readouterr().out
     assert sorted(path.name for path in (folder / "data/report").iterdir()) == [
         *("claims.csv", "comparisons.csv", "networks.csv", "relations.csv"),

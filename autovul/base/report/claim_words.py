@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autovul.base.experiments import Claim, Experiment, experiment_names
 from autovul.base.report import catalogue, formats, wording
-from autovul.base.report.advice import command, run_this, scale_of
 from autovul.base.report.claims import Finding
 from autovul.base.report.controlled import Controlled
-from autovul.base.report.settings import weights_suffix
 from autovul.base.report.side_names import outside, side, side_names
 from autovul.base.statistics import Difference, Verdict
 
 if TYPE_CHECKING:
-    from autovul.base.report.contents import Contents
+    pass
 
 NO_VERDICT = "no verdict"
 
@@ -100,9 +97,7 @@ def sentences(finding: Finding) -> list[str]:
         return _of_a_range(finding, metric)
     difference = reading.difference
     if difference is None:
-        # Networks that are all alike in the trait are so with more runs, too.
-        advice = "" if reading.between and not reading.unknown else run_this(finding)
-        return [f"{_lacking(finding)} {advice}".rstrip()]
+        return [_lacking(finding)]
     first, second = (
         f"{name} {formats.with_unit(reading.mean(members), shown)}"
         for name, members in zip(side_names(finding.claim), (reading.first, reading.second), strict=True)
@@ -125,9 +120,7 @@ def _these_networks(finding: Finding, difference: Difference, shown: str) -> str
         found = (
             "These networks: a side has one seed a network, so that how much of the difference is chance is not known"
         )
-        if finding.claim.in_general or finding.doubtful:
-            return f"{found}."
-        return f"{found} and no verdict is possible. {run_this(finding)}"
+        return f"{found}." if finding.claim.in_general or finding.doubtful else f"{found} and no verdict is possible."
     seeds = f"{repeats[0]} to {repeats[1]} seeds" if repeats[0] != repeats[1] else f"{repeats[0]} seeds"
     text = f"These networks ({seeds} each): 95 % interval {formats.interval_text(interval, shown, signed=True)}"
     if finding.claim.goal is None:
@@ -194,7 +187,7 @@ def _in_general(finding: Finding, difference: Difference, shown: str) -> str:
 def _of_a_range(finding: Finding, metric: str) -> list[str]:
     networks = finding.reading.first
     if not networks:
-        return [f"{_lacking(finding)} {run_this(finding)}"]
+        return [_lacking(finding)]
     inside = finding.inside
     low = finding.claim.range[0] if finding.claim.range else 0.0
     means = [network.mean(finding.reading.metric) or 0.0 for network in networks]
@@ -207,7 +200,7 @@ def _of_a_range(finding: Finding, metric: str) -> list[str]:
     if finding.doubtful:
         found.append(doubts(finding))
     if finding.reading.seeds[0] < 2:
-        found.append(f"Some networks have one seed, so that their chance is not known. {run_this(finding)}")
+        found.append("Some networks have one seed, so that their chance is not known.")
     return found
 
 
@@ -269,21 +262,3 @@ def survivals(found: Sequence[Controlled], finding: Finding) -> str:
         return formats.NONE
     silent = told.count("not known")
     return f"{known.count('yes')} of {len(known)}{f', {silent} not known' if silent else ''}"
-
-
-def open_claims(contents: Contents) -> list[tuple[str, str, str]]:
-    """Claims that no record is about: the name, the claim in a sentence, what to run at the scale of most records.
-
-    Those of experiments that run only when they are named are not missed.
-    """
-    there = {finding.name for finding in contents.findings}
-    kinds = Counter((weights_suffix(result), result.dataset) for result in contents.results)
-    usual = max(kinds, key=kinds.__getitem__, default=None)
-    example = next((r for r in contents.results if (weights_suffix(r), r.dataset) == usual), None)
-    scale = scale_of(example) if example else ""
-    return [
-        (name, says(experiment, claim), command(experiment, scale))
-        for experiment in contents.experiments.values()
-        for name, claim in experiment.claims.items()
-        if name not in there and not experiment.when_named
-    ]

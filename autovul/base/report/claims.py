@@ -272,11 +272,10 @@ def _judge(
         for network in matching(section, {**experiment.options, **where})
         if on_side(network, (*claim.first, *claim.second)) or network.group == "yours"
     ]
-    there = [any(on_side(network, side) for network in networks) for side in (claim.first, claim.second) if side]
-    if section.is_variants and not (claim.second and all(there)):
+    if section.is_variants and not claim.second:
         return None  # variants serve the controls of the claim on the networks that they are variants of
-    # What runs only when it is named may share the runs of one side with another experiment.
-    if not (all(there) if experiment.when_named else any(there)):
+    # The runs of one side alone may be another experiment's.
+    if not all(any(on_side(each, side) for each in networks) for side in (claim.first, claim.second) if side):
         return None
     if section.experiment == "validate" and not any(network.values(claim.metric) for network in networks):
         return None  # a validation stands for the training of given weights, but has not all that a training measures

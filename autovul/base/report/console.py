@@ -6,9 +6,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from autovul.base.report import catalogue, claim_words, sections, standing, text_tables, wording
+from autovul.base.report import advice, catalogue, claim_words, coverage, sections, standing, text_tables, wording
 from autovul.base.report.claims import Finding
-from autovul.base.report.controlled import Controlled
 from autovul.base.report.sections import Section
 from autovul.base.report.text_tables import Table
 
@@ -33,21 +32,21 @@ def render(contents: Contents) -> str:
         table = text_tables.standings(contents)
         lines += [*_wrapped(standing.ABOUT), "", *_set(table)] if table.rows else [standing.ALONE]
     lines += ["", *_wrapped(wording.NOT_CORRECTED)] if contents.findings else []
+    lines += _wrapped(coverage.measured(contents)) if contents.findings else []
     for finding in contents.findings:
-        lines += _claim(finding, contents.controls[finding.number])
-    if contents.results and (missing := claim_words.open_claims(contents)):
-        lines += ["", "Claims without results", "----------------------"]
-        for name, says, command in missing:
-            lines += _wrapped(f"{name}: {says[0].lower()}{says[1:]}. Run: {command}")
+        lines += _claim(finding, contents)
+    if contents.results and (missing := coverage.not_measured(contents)):
+        lines += ["", *_wrapped(missing)]
     for section in contents.sections:
         lines += _section(section)
     return "\n".join(_printable(line).rstrip() for line in lines) + "\n"
 
 
-def _claim(finding: Finding, controls: Sequence[Controlled]) -> list[str]:
+def _claim(finding: Finding, contents: Contents) -> list[str]:
+    controls = contents.controls[finding.number]
     title = " · ".join([f"Claim {finding.name}: {claim_words.label(finding)}", *finding.conditions])
     lines = ["", title, "-" * len(title), *_wrapped(f"{claim_words.says(finding.experiment, finding.claim)}.")]
-    for sentence in claim_words.sentences(finding):
+    for sentence in filter(None, [*claim_words.sentences(finding), advice.run_this(finding, contents)]):
         lines += _wrapped(sentence, "  ")
     for note in filter(None, [claim_words.notices(finding)]):
         lines += _wrapped(note, "Note: ")
@@ -113,7 +112,9 @@ def _columns(rows: Sequence[Sequence[str]], alignment: str) -> list[str]:
 
 
 def _wrapped(text: str, start: str = "") -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=start, subsequent_indent=" " * len(start)) or [""]
+    # Commands stay what they are: no break within a word.
+    wrapper = textwrap.TextWrapper(WIDTH, start, " " * len(start), break_long_words=False, break_on_hyphens=False)
+    return wrapper.wrap(text) or [""]
 
 
 def _printable(line: str) -> str:

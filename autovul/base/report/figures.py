@@ -69,10 +69,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Block:
-    """A group's lines of the dot plot, or those of one side of a claim that halves a group.
-
-    The user's own networks have no mean: nothing makes them a group.
-    """
+    """A group's lines of the dot plot, or of one side of a claim that halves it; the user's own have no mean."""
 
     title: str
     group: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from autovul.base.report import formats, text_tables, wording
+from autovul.base.report import coverage, formats, text_tables, wording
 from autovul.base.report.claims import Finding
 from autovul.base.report.relations import Relation
 from autovul.base.report.text_tables import Table
@@ -40,7 +40,7 @@ _SPECIAL = {
 def render(contents: Contents) -> str:
     """A table of all claims, then for each its networks, its controls and its relations."""
     lines = ["% Made by autovul report. Each table stands alone: \\input this file or copy what is needed."]
-    caption = f"The claims. {INTERVALS} {wording.NOT_CORRECTED}"
+    caption = f"The claims. {INTERVALS} {wording.NOT_CORRECTED} {coverage.measured(contents)}".rstrip()
     lines += _set(text_tables.claims(contents).without("Survives"), caption)
     for finding in contents.findings:
         networks = text_tables.claim_networks(finding)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from autovul.base.report import claim_words, sections, standing, text_tables, wording
+from autovul.base.report import advice, claim_words, coverage, sections, standing, text_tables, wording
 from autovul.base.report.claims import Finding
-from autovul.base.report.controlled import Controlled
 from autovul.base.report.sections import Section
 from autovul.base.report.text_tables import Table
 
@@ -32,25 +30,27 @@ def render(contents: Contents) -> str:
         table = text_tables.standings(contents)
         lines += [standing.ABOUT, "", *_set(table)] if table.rows else [standing.ALONE]
     if contents.findings:
-        lines += ["", "## Claims", "", wording.NOT_CORRECTED, "", *_set(text_tables.claims(contents))]
+        lines += ["", "## Claims", "", wording.NOT_CORRECTED, ""]
+        lines += [escaped(measured), ""] if (measured := coverage.measured(contents)) else []
+        lines += _set(text_tables.claims(contents))
     for finding in contents.findings:
-        lines += _claim(finding, contents.controls[finding.number])
-    if contents.results and (missing := claim_words.open_claims(contents)):
-        lines += ["", "## Claims without results", ""]
-        lines += [f"- {escaped(name)}: {escaped(says)}. Run `{command}`." for name, says, command in missing]
+        lines += _claim(finding, contents)
+    if contents.results and (missing := coverage.not_measured(contents)):
+        lines += ["", _kept_code(missing)]
     for section in contents.sections:
         lines += _section(section)
     return "\n".join(lines) + "\n"
 
 
-def _claim(finding: Finding, controls: Sequence[Controlled]) -> list[str]:
+def _claim(finding: Finding, contents: Contents) -> list[str]:
     lines = ["", f"### {escaped(finding.name)}: {claim_words.label(finding)}", ""]
     says = claim_words.says(finding.experiment, finding.claim)
     lines += [f"{escaped(says)}. On {escaped(', '.join(finding.conditions))}.", ""]
-    lines += [f"- {_kept_code(sentence)}" for sentence in claim_words.sentences(finding)]
+    found = [*claim_words.sentences(finding), advice.run_this(finding, contents)]
+    lines += [f"- {_kept_code(sentence)}" for sentence in found if sentence]
     if note := claim_words.notices(finding):
         lines += [f"- {escaped(note)}"]
-    tables = text_tables.claim_networks(finding), text_tables.controls(finding, controls)
+    tables = text_tables.claim_networks(finding), text_tables.controls(finding, contents.controls[finding.number])
     return lines + [line for table in tables if table.rows for line in ("", *_set(table))]
 
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from autovul.base import cell_graph
 from autovul.base.report import (
+    advice,
     catalogue,
     cells,
     claim_figure,
     claim_words,
+    coverage,
     figures,
     formats,
     pictures,
@@ -47,6 +49,8 @@ def render(contents: Contents) -> str:
         words=wording,
         formats=formats,
         claim_words=claim_words,
+        advice=advice,
+        coverage=coverage,
         catalogue=catalogue,
         readable=catalogue.readable,
         standing=standing,

@@ -126,8 +126,8 @@ def test_no_record_with_the_metric_at_all_gives_no_verdict():
 def test_no_result_gives_a_valid_page_that_says_what_to_run():
     report = build([])
     page = Page(report.html())
-    assert "autovul train" in page.text and "autovul reproduce fig2 --seeds 3" in page.text
-    assert "14 claims have no results yet" in page.text
+    assert "autovul train" in page.text and "autovul reproduce table1 fig2 distance" in page.text
+    assert "14 claims were not measured" in page.text
     assert "autovul train" in report.text() and "autovul train" in report.markdown()
 
 

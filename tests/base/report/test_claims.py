@@ -9,11 +9,12 @@ from statistics import fmean
 import pytest
 
 from autovul.base.experiments import Claim, Experiment, load_experiments
-from autovul.base.report import belonging, build, claim_words, wording
+from autovul.base.report import belonging, build, claim_words, coverage, wording
 from autovul.base.report.claim_figure import forest
 from autovul.base.result import Metric
 from autovul.base.statistics import fixed_networks_interval, share_between_networks
 from tests.base.report.records import MANUAL, NAS, campaign, make
+from tests.base.report.test_page import Page
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def test_every_claim_of_the_package_is_judged_once_on_one_campaign(full):
     asked = [each for each in load_experiments().values() if not each.when_named]
     assert [each.name for each in full.findings] == [name for each in asked for name in each.claims]
     rest = [each for each in load_experiments().values() if each.when_named]
-    assert not claim_words.open_claims(full), "what runs only when it is named is not missed"
+    assert not coverage.open_claims(full), "what runs only when it is named is not missed"
     found = build(campaign(3, [each.name for each in rest])).findings
     names = [each.name for each in found if each.experiment.when_named]
     assert names == [name for each in rest for name in each.claims]
@@ -81,9 +82,8 @@ def test_networks_are_known_by_the_names_that_chose_them_too():
 def test_runs_with_another_option_than_the_experiments_are_not_its():
     other = [r.replace(options={**r.options, "grad_method": "nes"}) for r in campaign(2, ["fig2"])]
     assert not [each for each in build(other).findings if each.name == "fig2"]
-    assert ("fig2", "The paper says that attacks succeed more often on searched networks, by about 10 points") in [
-        entry[:2] for entry in claim_words.open_claims(build(other))
-    ]
+    said = "The paper says that attacks succeed more often on searched networks, by about 10 points"
+    assert coverage.open_claims(build(other))["fig2"] == said
 
 
 @pytest.mark.parametrize(
@@ -109,17 +109,19 @@ def test_schedules_are_not_compared_but_weights_of_another_scale_are_kept_apart(
     paper = campaign(2, ["fig2"])
     other = {"success_rate": Metric(50.0, "%", 9)}
     fast = [r.replace(options={**r.options, "suffix": "_fast" + r.options["suffix"]}, metrics=other) for r in paper]
-    found = [each for each in build(paper + fast).findings if each.name == "fig2"]
+    report = build(paper + fast)
+    found = [each for each in report.findings if each.name == "fig2"]
     assert [each.section.setting for each in found] == [{"suffix": "_fast"}, {"suffix": "none"}]
     assert [each.reading.difference.estimate == 0 for each in found] == [True, False]
-    assert "--scale fast" in claim_words.run_this(found[0]) and "--scale" not in claim_words.run_this(found[1])
 
 
 def test_one_seed_gives_no_verdict_and_says_what_to_run():
-    found = finding(build(campaign(1, ["fig2"])), "fig2")
+    report = build(campaign(1, ["fig2"]))
+    found = finding(report, "fig2")
     assert found.verdict is None
-    text = " ".join(claim_words.sentences(found))
-    assert "no verdict is possible" in text and "autovul reproduce fig2 --seeds 3" in text
+    assert "no verdict is possible" in " ".join(claim_words.sentences(found))
+    for form in (report.text(), report.markdown(), Page(report.html()).text):
+        assert "autovul reproduce fig2 --seeds 3" in form
     assert claim_words.label(found) == "no verdict"
     uneven = campaign(1, ["fig2"], ["nas"]) + campaign(3, ["fig2"], ["manual"])
     assert "a side has one seed a network" in " ".join(claim_words.sentences(finding(build(uneven), "fig2")))
@@ -136,19 +138,29 @@ def test_equal_results_of_all_seeds_give_no_verdict():
 
 
 def test_a_claim_tells_how_many_of_its_networks_were_measured():
+    """Of those that there are records of at all; the others are named once."""
     groups = {"nas": NAS, "manual": MANUAL, "variant": ("darts_v1",), "yours": ()}
-    whole = finding(build(campaign(2, ["fig2"]), groups=groups), "fig2")
-    assert "network" not in claim_words.label(whole) and not claim_words.notices(whole)
+    whole = build(campaign(2, ["fig2"]), groups=groups)
+    assert "network" not in claim_words.label(finding(whole, "fig2")) and not coverage.measured(whole)
     some = [r for r in campaign(2, ["fig2"]) if r.group == "nas" or r.model in ("dla34_comp", "vgg13_bn_comp")]
-    report = build(some, groups=groups)
+    named_only = build(some, groups=groups)
+    assert claim_words.label(finding(named_only, "fig2")) == claim_words.label(finding(build(some), "fig2"))
+    assert not claim_words.notices(finding(named_only, "fig2"))
+    for form in (named_only.text(), named_only.markdown(), named_only.html(), named_only.latex()):
+        form = " ".join(form.replace("\\_", "_").split())
+        assert (
+            form.count("Measured are 10 of 10 NAS and 2 of 7") + form.count("Measured are 2 of 7 manual networks") == 1
+        )
+    elsewhere = [r for r in campaign(1, ["table1"]) if r.group == "manual"]
+    report = build([*some, *elsewhere], groups=groups)
     found = finding(report, "fig2")
     assert claim_words.label(found).endswith(" (12 of 17 networks)")
     assert "Measured: 10 of 10 NAS; 2 of 7 manual. Without a value: bit-m-r50x1_comp, " in report.text()
     row = next(row for row in csv.DictReader(io.StringIO(report.claims_csv())) if row["claim"] == "fig2")
     assert "2 of 7 manual" in row["note"]
     assert not claim_words.notices(finding(build(some, groups={"nas": NAS}), "fig2")), "of manual nothing is known"
-    searched = [r for r in campaign(2, ["table1"]) if r.group == "nas"]
-    assert claim_words.label(finding(build(searched, groups=groups), "table1")).endswith("inside (10 of 17 networks)")
+    lost = [r.replace(status="failed", metrics={}) if r.group == "manual" else r for r in campaign(2, ["table1"])]
+    assert claim_words.label(finding(build(lost, groups=groups), "table1")).endswith("inside (10 of 17 networks)")
     named = finding(build(campaign(2, ["fig16"]), groups={**groups, "mitigated": ()}), "fig16")
     assert named.absent == ([], []), "a side of networks by name"
 
@@ -194,7 +206,7 @@ def test_what_a_validation_cannot_measure_is_no_claim_about_it():
     assert [each.section.experiment for each in found] == ["train"]
     report = build(validated)
     assert "trained_faster" not in {each.name for each in report.findings}
-    assert "trained_faster" in {name for name, *_ in claim_words.open_claims(report)}
+    assert "trained_faster" in coverage.open_claims(report)
 
 
 def test_a_claim_names_what_its_definition_leaves_open():
@@ -234,8 +246,11 @@ def test_the_distance_from_one_half_is_what_an_attacker_has(nas, manual, word, d
     assert f"higher, that is {word} to attack." in text and text.endswith(f"counts: {distances}.")
 
 
-def test_one_side_only_gives_no_verdict_and_says_whose_records_lack():
-    found = finding(build(campaign(2, ["fig2"], ["nas"])), "fig2")
+def test_a_claim_of_which_a_side_never_ran_is_not_measured_and_one_without_its_values_says_whose_lack():
+    report = build(campaign(2, ["fig2"], ["nas"]))
+    assert not report.findings and "fig2" in coverage.open_claims(report)
+    failed = [r.replace(status="failed", metrics={}) for r in campaign(2, ["fig2"], ["manual"])]
+    found = finding(build([*campaign(2, ["fig2"], ["nas"]), *failed]), "fig2")
     assert "No records of manual have Success rate" in claim_words.sentences(found)[0]
 
 
@@ -396,23 +411,6 @@ def test_weights_of_two_scales_never_share_a_section():
     assert [{n.group for n in s.networks} for s in sections] == [{"nas"}, {"manual"}]
 
 
-def test_the_command_names_the_file_of_an_own_experiment_and_the_scale_of_the_records(tmp_path):
-    (tmp_path / "mine.yaml").write_text(
-        "title: Mine\ncommand: membership\nnetworks: [nas]\n"
-        "claims: {mine: {says: x, metric: m, first: [nas], range: [0, 1]}}\n"
-    )
-    experiments = load_experiments([str(tmp_path / "mine.yaml")])
-    paper = campaign(2, ["fig2"])
-    fast = [r.replace(options={**r.options, "suffix": f"_fast{r.options['suffix']}"}) for r in paper]
-    commands = {name: command for name, _, command in claim_words.open_claims(build(fast, experiments=experiments))}
-    assert commands["mine"] == "autovul reproduce mine.yaml --scale fast --seeds 3"
-    assert commands["fig9"] == "autovul reproduce fig9 --scale fast --seeds 3"
-    pets = [r.replace(dataset="pets") for r in fast]
-    commands = {name: command for name, _, command in claim_words.open_claims(build(pets))}
-    assert commands["fig9"] == "autovul reproduce fig9 --scale fast -d pets --seeds 3"
-    assert "--scale YOURS.yaml" in claim_words.scale_of(fast[0].replace(options={**fast[0].options, "suffix": "_mine"}))
-
-
 @pytest.mark.parametrize(
     ("experiment", "changed"),
     [
@@ -474,24 +472,6 @@ def test_a_claim_of_ones_own_is_not_said_to_be_the_papers():
     assert found.verdict is not None
     for text in (report.text(), report.markdown(), report.html()):
         assert "The claim: mine are easier" in text and "paper says" not in text
-
-
-def test_the_command_lets_networks_of_ones_own_take_part(tmp_path):
-    def told(networks, first, *results):
-        (tmp_path / "mine.yaml").write_text(
-            f"title: Mine\ncommand: adv_attack\nnetworks: {networks}\nclaims:\n"
-            f"  mine: {{says: x, metric: success_rate, first: {first}, second: [manual], expected: 1, tolerance: 1}}\n"
-        )
-        experiments = load_experiments([str(tmp_path / "mine.yaml")])
-        return claim_words.run_this(finding(build(list(results), experiments=experiments), "mine"))
-
-    manual = make("vgg13_bn_comp", "manual")
-    code = make("my_nets.build", "yours").replace(options={**manual.options, "model": "my_nets:build"})
-    file = make("cells", "yours").replace(options={**manual.options, "model": "darts", "genotype": "my cells.yaml"})
-    assert "mine.yaml --models manual,my_nets:build --seeds 3" in told("[manual]", "[yours]", manual, code)
-    assert "--models 'manual,my cells.yaml' --seeds 3" in told("[manual]", "[cells]", manual, file)
-    assert "--models" not in told("[manual, 'my_nets:build']", "[yours]", manual, code)
-    assert "--models" not in told("[manual, nas]", "[nas]", manual, make("darts"), code)
 
 
 def test_each_claim_says_how_much_is_the_networks_own(full):
