@@ -233,7 +233,6 @@ def test_an_attack_on_a_diverged_network_is_refused(trained, capsys):
 
 
 def test_own_model_end_to_end(workspace, monkeypatch, capsys):
-    monkeypatch.delitem(sys.modules, "mine", raising=False)  # of another test
     (workspace / "mine.py").write_text(
         "from torch import nn\n"
         "def build(num_classes):\n"

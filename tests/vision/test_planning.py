@@ -276,8 +276,8 @@ def build(num_classes, data_shape):
 
 
 def test_own_networks_join_what_compares_groups(workspace, monkeypatch):
-    (workspace / "mine.py").write_text(OWN)
-    runs = plan(scale="smoke", networks=("darts", "diy_deep", "mine:build"), seeds=1)
+    (workspace / "joining_net.py").write_text(OWN)
+    runs = plan(scale="smoke", networks=("darts", "diy_deep", "joining_net:build"), seeds=1)
     own = [run for run in runs if run.subject.group == "yours"]
     assert {name for run in own for name in run.experiments} >= {
         "table1",
@@ -289,7 +289,7 @@ def test_own_networks_join_what_compares_groups(workspace, monkeypatch):
         "fig12",
     }
     assert not {name for run in own for name in run.experiments} & {"table4", "fig16", "fig17"}
-    assert {run.subject.model for run in own} == {"mine.build"}
+    assert {run.subject.model for run in own} == {"joining_net.build"}
     assert not any(flag.startswith(("--width=", "--layers=")) for run in own for flag in run.argv)
 
 
