@@ -29,6 +29,8 @@ BOOKKEEPING = NOT_IDENTITY | {
     "grey",  # which the digest of the data tells
     *("valid_batch_size", "test_batch_size", "validate_interval", "at_most"),
 }
+# Options that came later, with what every run before did: it keeps its name.
+ADDED = {"grey": False}
 LARGEST = 1e100  # of a metric: squares and sums of it stay finite
 Status = Literal["ok", "diverged", "failed"]
 # Raised by hand when the meaning of an experiment's records changes, so that older ones count as not there; 1 unless
@@ -161,7 +163,11 @@ class Result:
 
         The options of a command say which data and weights; without those, their digests do.
         """
-        identity = {name: value for name, value in self.options.items() if name not in NOT_IDENTITY}
+        identity = {
+            name: value
+            for name, value in self.options.items()
+            if name not in NOT_IDENTITY and (name not in ADDED or value != ADDED[name])
+        }
         if "dataset" not in self.options:  # a record from the library, whose options do not say what was measured
             identity |= {"data_sha256": self.data_sha256, "weights_sha256": self.weights_sha256}
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from autovul.base.metrics import NonFiniteOutput
 from autovul.base.result import Metric
 from autovul.vision.attacks.base import untouched
 from autovul.vision.attacks.victim import questioned
@@ -89,21 +88,22 @@ def doubts_of_figures(metrics: Mapping[str, Metric], labels: Tensor) -> list[str
 
 
 def _accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """As a share; 0 where the answers are not finite, as they may be to pixels that the network does not want."""
+    """As a share; 0 where there are no answers that are finite, as to pixels that the network does not want."""
     try:
         with questioned(model) as victim:
             return (victim.labels(images).cpu() == labels).double().mean().item()
-    except NonFiniteOutput:
+    except Exception:  # the user's code, on pixels that it may refuse in any way
         return 0.0
 
 
 def _chance(accuracy: float, labels: Tensor) -> str:
     """The doubt about an accuracy (a share) on images of these labels, or nothing.
 
-    Clearly above are three standard deviations of a network that names the most frequent class as often as it is.
+    Clearly above are three standard deviations of a network that names the most frequent class as often as it is, and
+    half of what there is to learn, of which few images would else ask more than all.
     """
     share = _most_frequent(labels)
-    if accuracy > share + 3 * math.sqrt(share * (1 - share) / len(labels)):
+    if accuracy > min(share + 3 * math.sqrt(share * (1 - share) / len(labels)), (1 + share) / 2):
         return ""
     return (
         f"its accuracy, {100 * accuracy:.1f} %, is not clearly above that of always naming the most frequent class, "

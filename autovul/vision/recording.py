@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -116,7 +117,9 @@ def _doubts(
         return found
     asked = doubts(model, valid.pixels(slice(0, 8)).to(device))
     if settings.command == "train" or settings.model.pretrain:  # else its weights may be new
-        sample = legacy_shuffle(len(valid))[:512]  # files often come class by class
+        # Files often come class by class. Of large images fewer are asked.
+        count = min(512, max(128, 512 * 3 * 32 * 32 // math.prod(dataset.data_shape)))
+        sample = legacy_shuffle(len(valid))[:count]
         of_sample = doubts_of_accuracy(model, valid.pixels(sample), valid.labels[sample])
         asked += [doubt for doubt in of_sample if not found or doubt in (TIMES_255, NORMALISED)]
     return asked + found

@@ -29,6 +29,7 @@ PLACES = {
     "model_dir": "./data/model",
     "result_dir": "./data/result",
 }
+UNKNOWN = object()
 IN_WORDS = "More seeds of these runs, with the options that they had, give a verdict."
 
 
@@ -130,15 +131,16 @@ def _plan(result: Result, scale: Scale | None, experiments: Iterable[Experiment]
     """What the options of a run would be without a flag, as far as experiments and scale say."""
     if scale is None:
         return PLACES
-    schedules = (
-        each.schedule
+    alike = [
+        each
         for each in experiments
         if each.command == result.experiment and all(same(option(result, n), v) for n, v in each.options.items())
-    )
+    ]
     of_network = scale.network_options(network_name(result), result.group, "genotype" in result.facts)
     plan: dict[str, Any] = {**PLACES, **catalogue.SHAPE, **of_network}
-    for schedule in schedules:
-        plan |= schedule
+    # What nothing fixes has a default that is not known here: it is said.
+    for each in alike:
+        plan |= {**dict.fromkeys(each.named, UNKNOWN), **each.schedule}
     return plan
 
 

@@ -11,6 +11,7 @@ from autovul.base.report.claims import Finding
 from autovul.base.report.controlled import Controlled
 from autovul.base.report.side_names import outside, side, side_names
 from autovul.base.statistics import Difference, Verdict
+from autovul.base.statistics.groups import DECIDED
 
 if TYPE_CHECKING:
     pass
@@ -170,12 +171,10 @@ def _in_general(finding: Finding, difference: Difference, shown: str) -> str:
     against = f"{difference.networks[0]} against {difference.networks[1]} networks"
     if interval is None or permutation is None:
         return f"Architectures in general ({against}): with one network on a side nothing can be said."
-    clear = (interval.low > 0 or interval.high < 0) and permutation.p_value <= 0.05
+    clear = (interval.low > 0 or interval.high < 0) and permutation.p_value <= DECIDED
     found = "the sides differ by more than their networks do" if clear else "undecided"
     if finding.claim.in_general:
-        found = (
-            f"{verdict_text(finding.verdict)}, by this interval, as the claim is about what networks were drawn from"
-        )
+        found = f"{verdict_text(finding.verdict)}, by the wider interval and this test, as the claim is in general"
         if finding.verdict is not None and finding.verdict.direction == "undecided":
             found += "; more of them narrow it, more seeds hardly"
     return (

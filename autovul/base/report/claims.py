@@ -25,7 +25,6 @@ from autovul.base.statistics import (
     compare_groups,
     seeds_needed,
     share_between_networks,
-    verdict,
 )
 
 
@@ -143,17 +142,16 @@ class Finding:
 
     @cached_property
     def verdict(self) -> Verdict | None:
-        """By the claim's interval; None where that is not known or has no width, or nothing is expected."""
+        """None where the interval is not known or has no width, or nothing is expected or may be judged."""
         difference, claim = self.reading.difference, self.claim
         if difference is None or claim.goal is None or self.confounds or self.doubtful:
             return None
-        interval = difference.architectures if claim.in_general else difference.these_networks
-        return None if interval is None else verdict(interval, claim.goal, claim.tolerance)
+        return difference.judged(claim.goal, claim.tolerance, in_general=claim.in_general)
 
     @property
     def doubtful(self) -> tuple[str, ...]:
         """Networks of the two sides whose figures are doubtful."""
-        return doubtful(self.reading.first, self.reading.second)
+        return doubtful(self.reading.metric, self.reading.first, self.reading.second)
 
     @cached_property
     def confounds(self) -> dict[str, tuple[list[str], list[str]]]:

@@ -9,7 +9,7 @@ from typing import Literal
 from autovul.base.report.claims import Finding, Reading
 from autovul.base.report.sections import Network
 from autovul.base.report.side_names import side_names
-from autovul.base.statistics import AdjustedDifference, Difference, Interval, Verdict, verdict
+from autovul.base.statistics import AdjustedDifference, Difference, Interval, Verdict
 
 Survival = Literal["yes", "no", "undecided", "not known", "not needed"]
 
@@ -77,18 +77,13 @@ class Controlled:
     @property
     def interval(self) -> Interval | None:
         """The interval that it is judged by."""
-        if self.difference is None:
-            return None
-        these, general = self.difference.these_networks, self.difference.architectures
-        if not self.in_general or these is None or general is None:
-            return general if self.in_general else these
-        return max(these, general, key=lambda each: each.high - each.low)
+        return None if self.difference is None else self.difference.interval(in_general=self.in_general)
 
     @property
     def verdict(self) -> Verdict | None:
-        if self.interval is None or self.goal is None or not self.judged:
+        if self.difference is None or self.goal is None or not self.judged:
             return None
-        return verdict(self.interval, self.goal, self.tolerance)
+        return self.difference.judged(self.goal, self.tolerance, in_general=self.in_general)
 
     def survives(self, claimed: Verdict | None) -> Survival:
         """Whether the claim's direction is found under the control as well."""

@@ -15,13 +15,13 @@ OF_WEIGHTS = ("train", "validate")
 
 
 def with_doubts_of_weights(results: Iterable[Result]) -> list[Result]:
-    """Records with what the trainings and validations of their weights leave in doubt, beside their own doubts."""
+    """Records with what the trainings and validations of their weights on the same data leave in doubt, too."""
     results = list(results)
-    of_weights: dict[str, list[object]] = {}
+    of_weights: dict[tuple[str, str], list[object]] = {}
     for result in results:
         if result.weights_sha256 and result.experiment in OF_WEIGHTS and result.status == "ok":
-            of_weights.setdefault(result.weights_sha256, []).extend(_doubts(result))
-    return [_with(result, of_weights.get(result.weights_sha256, [])) for result in results]
+            of_weights.setdefault((result.weights_sha256, result.data_sha256), []).extend(_doubts(result))
+    return [_with(result, of_weights.get((result.weights_sha256, result.data_sha256), [])) for result in results]
 
 
 def _doubts(result: Result) -> Sequence[object]:
@@ -43,7 +43,7 @@ def judged(found: Sequence[Controlled], finding: Finding) -> list[Controlled]:
 
 def _judged(control: Controlled, finding: Finding) -> Controlled:
     held = (*control.covariate.first, *control.covariate.second) if control.covariate else ()
-    doubts = dict.fromkeys((*finding.doubtful, *doubtful(network for network, _ in held)))
+    doubts = dict.fromkeys((*finding.doubtful, *doubtful(control.metric, (network for network, _ in held))))
     if not doubts or control.difference is None:
         return control
     note = f"{wording.not_judged(list(doubts)).capitalize()}. {control.note}".rstrip()

@@ -244,7 +244,7 @@ class Section:
             difference=compare_groups(values_1, values_2),
             least_seeds=min(len(values) for values in values_1 + values_2),
             confounded=bool(self.confounds(*sides)),
-            doubtful=doubtful(*sides),
+            doubtful=doubtful(metric, *sides),
             own=sides[0][0].label if sides[0][0].group == OWN else "",
         )
 
@@ -259,9 +259,19 @@ class Section:
         return found
 
 
-def doubtful(*sides: Iterable[Network]) -> tuple[str, ...]:
-    """The networks of some sides whose figures are doubtful."""
-    return tuple(network.label for side in sides for network in side if network.doubts)
+DESTROYED = "the attack's training took the clean accuracy"  # how a doubt begins
+
+
+def doubtful(metric: str, *sides: Iterable[Network]) -> tuple[str, ...]:
+    """The networks of some sides whose figures of a metric are doubtful.
+
+    That an attack's training has destroyed a network is what its accuracies are to tell, and no doubt about those.
+    """
+
+    def doubts(network: Network) -> list[str]:
+        return [each for each in network.doubts if "accuracy" not in metric or not each.startswith(DESTROYED)]
+
+    return tuple(network.label for side in sides for network in side if doubts(network))
 
 
 def _usual(counts: Mapping[str, int]) -> set[str]:

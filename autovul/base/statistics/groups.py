@@ -18,8 +18,10 @@ from autovul.base.statistics.intervals import (
     fixed_networks_interval,
     welch_interval,
 )
+from autovul.base.statistics.verdicts import Verdict, verdict
 
 EXACT_LIMIT = 50_000
+DECIDED = 0.05  # largest p-value of a difference that is one in general
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,26 @@ class Difference:
     architectures: Interval | None
     permutation: Permutation | None
     networks: tuple[int, int]
+
+    def interval(self, *, in_general: bool) -> Interval | None:
+        """What judges it: the interval for these networks or, in general, the wider of both, if both are known."""
+        these, general = self.these_networks, self.architectures
+        if not in_general or these is None or general is None:
+            return general if in_general else these
+        return max(these, general, key=lambda each: each.high - each.low)
+
+    def judged(self, expected: float, tolerance: float | None, *, in_general: bool) -> Verdict | None:
+        """The verdict; in general a direction is decided by the permutation test as well, where there is one.
+
+        Args:
+            expected, tolerance: As in `verdict`.
+            in_general: Whether it is about what the networks were drawn from.
+        """
+        interval = self.interval(in_general=in_general)
+        found = None if interval is None else verdict(interval, expected, tolerance)
+        if found is not None and in_general and self.permutation is not None and self.permutation.p_value > DECIDED:
+            return Verdict("undecided", found.size)
+        return found
 
 
 def permutation_test(

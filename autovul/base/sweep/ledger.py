@@ -150,7 +150,7 @@ class Ledger:
         raise UserError(
             f"{path} holds weights that no training recorded in {self.result_dir} made, and training would overwrite "
             f"them: {where}. --result_dir names the folder of their records, if there is one; --published_weights "
-            "measures what lies in the model folder under the networks' plain names"
+            "measures what lies in the model folder under the networks' plain names, --given_weights what lies here"
         )
 
     def fail(self, run: Run, message: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from autovul.base.errors import UsageError, nearest
 from autovul.base.experiments import Experiment, Scale
+from autovul.base.groups import GROUPS
 from autovul.base.sweep.order import Network, alternating, is_own
 from autovul.base.sweep.plan import FIRST_SEED, Catalogue, Run, Wish
 from autovul.base.sweep.scale_check import OF_THE_PLAN, require_known
@@ -74,13 +75,15 @@ class Planner:
         """The networks that are measured as they are."""
         if wish.published:
             return {*networks}
-        given = {self.catalogue.canonical(name) for name, _ in self.catalogue.networks(wish.given)}
-        found = {each for each in networks if self.catalogue.canonical(each[0]) in given or each[1] in wish.given}
-        if absent := given - {self.catalogue.canonical(name) for name, _ in found}:
-            raise UsageError(
-                f"given_weights: {', '.join(sorted(absent))} takes no part; --models says which networks do"
-            )
-        return found
+        names = [name for name, _ in self.catalogue.networks([each for each in wish.given if each not in GROUPS])]
+        groups = [each for each in wish.given if each in GROUPS]
+        there = {self.catalogue.canonical(name): (name, group) for name, group in networks}
+        absent = [name for name in names if self.catalogue.canonical(name) not in there]
+        absent += [each for each in groups if each not in {group for _, group in networks}]
+        if absent:
+            raise UsageError(f"given_weights: {', '.join(absent)} takes no part; --models says which networks do")
+        named = {there[self.catalogue.canonical(name)] for name in names}
+        return named | {each for each in networks if each[1] in groups}
 
     def _when_named(self) -> list[str]:
         return [name for name, each in self.experiments.items() if each.when_named]

@@ -106,7 +106,8 @@ def _plan(
         config_file=config_file,
     )
     runs = Planner(experiments, catalogue).plan(wish)
-    _require_given(runs)
+    if not options.dry_run:
+        _require_given(runs)
     return runs, list(dict.fromkeys(name for run in runs for name in run.experiments))
 
 

@@ -64,7 +64,8 @@ def _folding(model: nn.Module) -> Iterator[tuple[nn.Sequential, int, nn.Conv2d, 
         for place, (convolution, norm) in enumerate(itertools.pairwise(sequence)):
             if type(convolution) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d or norm.running_mean is None:
                 continue
-            if times[id(convolution)] == 1 and not _hooks(convolution) and not _hooks(norm):
+            replaced = "forward" in vars(convolution) or "forward" in vars(norm)
+            if times[id(convolution)] == 1 and not _hooks(convolution) and not _hooks(norm) and not replaced:
                 yield sequence, place, convolution, norm
 
 

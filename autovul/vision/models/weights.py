@@ -111,10 +111,14 @@ def _unwrapped(state: State, own: State) -> State:
                 break
         else:
             break
-    prefix = min(state, default="").removesuffix(min(own, default=""))
-    if prefix and {f"{prefix}{key}" for key in own} == state.keys():
-        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    for each in bared(state):  # an auxiliary head may be in one of the two only
+        if _without_head(each) == _without_head(own):
+            return each
     return state
+
+
+def _without_head(state: State) -> set[str]:
+    return {key for key in state if not key.startswith(AUXILIARY)}
 
 
 def _differences(state: State, own: State) -> list[str]:

@@ -338,7 +338,7 @@ def test_what_is_said_of_a_space_is_judged_by_how_much_its_networks_differ(seeds
     assert these is None if seeds == 1 else not these.low <= 0 <= these.high, "seeds alone would decide"
     assert found.verdict.direction == direction
     text = " ".join(claim_words.sentences(found))
-    assert f"direction {direction}, by this interval" in text and "seeds a network" not in text
+    assert f"direction {direction}, by the wider interval and this test" in text and "seeds a network" not in text
 
 
 def test_what_a_seeds_chance_gives_both_is_not_in_halves_by_the_other_seeds():

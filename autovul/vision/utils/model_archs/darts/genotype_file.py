@@ -71,7 +71,7 @@ def _parse(path: Path) -> Any:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise GenotypeError(f"{path}: larger than {MAX_BYTES} bytes, so it is no genotype")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         if _AS_PRINTED.search(text):
             return _parse_printed(text, path)
         return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
