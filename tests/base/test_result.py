@@ -107,6 +107,8 @@ def test_file_names_tell_runs_apart(result):
     unlike |= {"download": True, "resume": True, "resume_changed": True, "result_dir": "other", "log_dir": "other"}
     same = {result.replace(options={**result.options, name: value}).file_name() for name, value in unlike.items()}
     assert same == {result.file_name()}
+    grey = {value: result.replace(options={**result.options, "grey": value}).file_name() for value in (False, True)}
+    assert grey[False] == result.file_name() != grey[True], "records from before there was the option keep their names"
     others = {
         result.replace(options={"lr": 0.2, "layers": None}).file_name(),
         result.replace(seed=4).file_name(),

@@ -110,6 +110,23 @@ def test_a_run_that_fails_is_named_with_its_reason(world, capsys):
     assert records(world)["adv_attack", "darts"].status == "failed"
 
 
+def test_weights_that_are_given_have_to_be_there_when_they_are_measured(world, capsys):
+    for given in (["--given_weights", "darts"], ["--published_weights"]):
+        assert go("fig2", "--models", "darts", *given, "--dry_run") == 0
+        assert "autovul validate --model=darts" in capsys.readouterr().out
+        assert go("fig2", "--models", "darts", *given) == 1
+        name = "darts_tiny.pth" if given[0] == "--given_weights" else "darts.pth"
+        assert f"no weights at data/model/image/digits/{name}: put them there" in capsys.readouterr().err
+    assert go("fig2", "--models", "darts", "--no_report") == 0
+    (made,) = (world / "data" / "model").rglob("darts_tiny.pth")
+    (world / "mine.py").write_text("from torch import nn\ndef build(num_classes):\n    raise NotImplementedError\n")
+    made.with_name("mine.build.pth").write_bytes(made.read_bytes())
+    capsys.readouterr()
+    assert go("fig2", "--models", "mine:build", "--dry_run") == 0
+    aside = "left aside: data/model/image/digits/mine.build.pth; to measure it, copy it to mine.build_tiny.pth"
+    assert f"{aside} beside it and add --given_weights=mine:build" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from autovul import backdoor, grad_var, membership, train, validate
 from autovul.base.report import build
+from autovul.base.report.sections import DESTROYED
 from autovul.base.result import Metric, read_results
 from autovul.vision.doubts import (
     NORMALISED,
@@ -82,6 +83,27 @@ def test_pixels_of_another_scale_are_told_from_knowing_nothing(network, found) -
     assert doubt == found or (found is None and len(doubt) == 1 and doubt[0].startswith(nothing))
 
 
+class Particular(Quadrants):
+    def forward(self, x: Tensor) -> Tensor:
+        if x.max() > 1 or x.min() < 0:
+            raise IndexError("no such pixel")
+        return 0 * super().forward(x)
+
+
+def test_a_network_that_refuses_other_pixels_is_at_chance_and_no_more() -> None:
+    (doubt,) = doubts_of_accuracy(Particular(1, 0, 1), QUADRANTS, LABELS)
+    assert doubt.startswith("its accuracy, 25.0 %")
+
+
+@pytest.mark.parametrize(
+    ("counts", "accuracy", "told"),
+    [((4, 4), 100, 0), ((4, 4), 75, 1), ((792, 8), 100, 0), ((10, 10), 80, 0), ((360, 40), 94, 1)],
+)
+def test_of_few_images_no_more_is_asked_than_half_of_what_there_is_to_learn(counts, accuracy, told) -> None:
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    assert len(doubts_of_figures({"valid_accuracy": Metric(float(accuracy), "%")}, labels)) == told
+
+
 def test_an_accuracy_at_chance_is_one_that_three_standard_deviations_explain() -> None:
     labels = torch.arange(400) % 4  # 25 %, give or take 2.165
     for name in ("valid_accuracy", "clean_accuracy_before", "victim_accuracy", "clean_accuracy_0pct"):
@@ -101,6 +123,7 @@ def test_a_training_that_destroys_the_network_is_no_safety(before, after, told) 
     metrics = {"clean_accuracy_before": Metric(before, "%"), "clean_accuracy": Metric(after, "%")}
     text = " ".join(doubts_of_figures(metrics, torch.arange(400) % 4))
     assert ("from 95.0 to " + told in text and "smaller --lr" in text) if told else ("smaller --lr" not in text)
+    assert text.startswith(DESTROYED) == bool(told), "by which the report knows it"
 
 
 def test_the_backdoor_command_says_that_its_training_destroyed_the_network(workspace, capsys):

@@ -264,8 +264,11 @@ def test_some_networks_are_measured_as_they_are_and_the_others_trained(workspace
 
 
 def test_networks_whose_weights_are_given_take_part():
-    with pytest.raises(UsageError, match="given_weights: vgg13_bn_comp takes no part; --models"):
-        plan("fig2", networks=("darts",), seeds=1, given=("vgg13_bn_comp", "darts"))
+    with pytest.raises(UsageError, match="given_weights: vgg13_bn_comp, yours takes no part; --models"):
+        plan("fig2", networks=("darts",), seeds=1, given=("vgg13_bn_comp", "darts", "yours"))
+    runs = plan("fig2", networks=("darts", "pc_darts_cifar", "resnet18_comp"), seeds=1, given=("nas",))
+    assert {run.subject.model for run in runs if run.argv[0] == "validate"} == {"darts", "pc_darts"}
+    assert {run.subject.model for run in runs if run.argv[0] == "train"} == {"resnet18_comp"}
 
 
 OWN = """

@@ -83,6 +83,13 @@ def test_data_sizes_schedule_and_networks_of_the_runs_are_kept(small):
     assert "--cutout" in words and not {"--width", "--init_channels", "--lr", "--pgd_eps"} & {*words}
 
 
+def test_what_the_claims_heading_names_is_said_unless_the_scale_fixes_it(small):
+    near = with_options(campaign(1, ["fig2"]), pgd_eps=4 / 255, pgd_alpha=1 / 255)
+    words = words_of(told(near))
+    assert float(words[words.index("--pgd_eps") + 1].partition("/")[0]) in (4.0, 4 / 255)
+    assert "--pgd_eps" not in told(small), "the scale says it"
+
+
 def test_a_switch_and_a_list_are_flags_that_the_command_takes(small):
     runs = with_options(small, lr_scheduler=False, milestones=[1, 2])
     assert "--no_lr_scheduler" in words_of(told(runs))

@@ -6,6 +6,7 @@ import pytest
 
 from autovul.base.report import advice, build, claim_words, wording
 from autovul.base.report.held_equal import CLEAN_ACCURACY
+from autovul.base.report.sections import DESTROYED
 from tests.base.report.records import campaign, make, training
 from tests.base.report.test_controls import control, enlarged, off
 from tests.base.report.test_controls import study as two_groups
@@ -41,6 +42,25 @@ def test_a_claim_on_a_doubtful_network_is_not_judged_nor_are_its_controls(of):
     for text in (report.text(), report.markdown(), report.html()):
         assert "not judged: 1 network doubtful" in text
     assert "Not judged: 1 network doubtful" in report.claims_csv()
+
+
+def test_what_weights_are_worth_on_other_data_says_nothing():
+    results = campaign(3, ["table1", "fig2"])
+    other = next(r for r in results if r.model == "drnas" and r.experiment == "train")
+    there = {"dataset": "cifar100c", "data_sha256": "ee" * 32, "experiment": "validate"}
+    report = build([*results, *doubted([other.replace(**there)], "drnas", of=("validate",))])
+    assert fig2(report).verdict == fig2(build(results)).verdict is not None
+
+
+def test_that_an_attack_destroyed_a_network_is_no_doubt_about_what_it_cost():
+    text = f"{DESTROYED} from 95.0 to 24.0 %, so that its success rate cannot be compared"
+    for doubt, judged in ((text, {"accuracy_drop"}), (CHANCE, set())):
+        results = [
+            r.replace(environment={**r.environment, "doubts": [doubt]}) if r.model == "drnas" else r
+            for r in campaign(3, ["fig7"])
+        ]
+        found = {each.claim.metric: each.verdict for each in build(results).findings if each.claim.goal}
+        assert {metric for metric, verdict in found.items() if verdict} == judged and len(found) > 1
 
 
 def test_a_doubtful_variant_takes_the_lines_verdict_and_leaves_the_claim_its_own():

@@ -47,6 +47,19 @@ def test_every_own_network_has_a_row_for_each_experiment_and_group(report):
     assert (found["table1", "mine", "nas"], found["table1", "safe", "nas"]) == ("higher", "lower"), "no attack"
 
 
+def test_variants_in_other_sizes_have_no_row(report):
+    results = campaign(3, ["fig2"])
+    mine = [r.replace(facts={**r.facts, "parameters": 3_000_000}) for r in own(results)]
+    wide = [
+        r.replace(
+            options={**r.options, "width": 2.0}, facts={**r.facts, "parameters": 9_000_000}, weights_sha256="ab" * 32
+        )
+        for r in (*mine, *(r for r in results if r.model == "resnet18_comp"))
+    ]
+    alone, beside = (build([*results, *mine, *each]).standings for each in ([], wide))
+    assert [len(each) for each in alone] == [len(each) for each in beside] == [1]
+
+
 def test_its_interval_is_over_its_seeds_and_the_groups(report):
     (networks,) = [each for each in report.standings if each[0].experiment.name == "fig2"]
     mine = networks[0]

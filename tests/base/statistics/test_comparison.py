@@ -23,6 +23,24 @@ ROUNDS = 1000
 TOLERANCE = 0.028
 
 
+def test_in_general_the_wider_interval_and_the_test_decide():
+    narrow = [{0: 10.0, 1: 10.2}, {0: 10.1, 1: 9.9}], [{0: 8.0, 1: 8.2}, {0: 8.1, 1: 7.9}]
+    found = compare_groups(*narrow)
+    assert found.judged(1.0, None, in_general=False).direction == "holds"
+    assert found.architectures.low > 0 and found.permutation.p_value == pytest.approx(1 / 3), "of six divisions two"
+    assert found.judged(1.0, None, in_general=True).direction == "undecided"
+    many = [[{0: high + 0.1 * k, 1: high + 0.1 * k + 0.02} for k in range(6)] for high in (10.0, 9.0)]
+    found = compare_groups(*many)
+    assert found.judged(1.0, None, in_general=True).direction == "holds"
+    assert found.judged(-1.0, None, in_general=True).direction == "fails"
+    widths = {kind: found.interval(in_general=kind) for kind in (True, False)}
+    assert widths[True] == max(found.architectures, found.these_networks, key=lambda each: each.high - each.low)
+    assert widths[False] == found.these_networks != widths[True]
+    once = compare_groups(*[[{0: values[0]} for values in side] for side in many])
+    assert once.judged(1.0, None, in_general=False) is None
+    assert once.judged(1.0, None, in_general=True).direction == "holds", "one seed suffices"
+
+
 def covered(interval, truth):
     return interval.low <= truth <= interval.high
 

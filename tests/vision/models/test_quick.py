@@ -62,7 +62,9 @@ def test_what_somebody_listens_to_or_a_sequence_shares_is_left():
     shared = nn.Sequential(nn.Sequential(conv, norm), nn.Sequential(conv, nn.BatchNorm2d(4))).eval()
     unknown = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4, track_running_stats=False)).eval()
     apart = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.BatchNorm2d(4)).eval()
-    for model in (heard, told, shared, unknown, apart):
+    replaced = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval()
+    replaced[1].forward = lambda x: x
+    for model in (heard, told, shared, unknown, apart, replaced):
         count = norms(model)
         fold_norms(model)
         assert norms(model) == count

@@ -53,6 +53,14 @@ def test_an_auxiliary_head_is_loaded_dropped_or_kept_as_fits(tmp_path):
     assert all(torch.equal(head[key], value) for key, value in other.auxiliary_head.state_dict().items())
 
 
+def test_a_prefix_and_an_auxiliary_head_too_many_or_too_few_go_together(tmp_path):
+    with_head, bare = models.create("darts", auxiliary=True, **CELLS), models.create("darts", **CELLS)
+    for first, second in ((with_head, bare), (bare, with_head)):
+        torch.save({f"model.{key}": value + 1 for key, value in first.state_dict().items()}, tmp_path / "weights.pth")
+        second.load(tmp_path / "weights.pth")
+        assert torch.equal(second.classifier.fc.weight, first.classifier.fc.weight + 1)
+
+
 @pytest.mark.parametrize("prefix", ["model.", "lightning.net.", "module.model."])
 def test_any_prefix_without_which_the_keys_fit_is_dropped(prefix, tmp_path):
     first, second = (models.create("resnet18_comp", width=0.125) for _ in range(2))
