@@ -326,7 +326,8 @@ def of_a_space(seeds, lead):
         for seed in range(seeds):
             sha = f"{number:02d}{seed:02d}".ljust(64, "0")
             kept = {"weights_sha256": sha, "options": {**options, "suffix": f"_s{seed}", "seed": seed}}
-            yield make(name, group, seed, rate + 0.1 * seed, **kept).replace(model=name)
+            metrics = dict.fromkeys(("success_rate", "targeted_success_rate"), Metric(rate + 0.1 * seed, "%"))
+            yield make(name, group, seed, metrics=metrics, **kept).replace(model=name)
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -337,6 +338,8 @@ def test_what_is_said_of_a_space_is_judged_by_how_much_its_networks_differ(seeds
     these = found.reading.difference.these_networks
     assert these is None if seeds == 1 else not these.low <= 0 <= these.high, "seeds alone would decide"
     assert found.verdict.direction == direction
+    plain = next(each for each in report.controls[found.number] if each.name.startswith("plain rate"))
+    assert plain.verdict == found.verdict, "the same numbers"
     text = " ".join(claim_words.sentences(found))
     assert f"direction {direction}, by the wider interval and this test" in text and "seeds a network" not in text
 
