@@ -54,8 +54,8 @@ class Claim(Options):
         expected, tolerance: Of the difference.
         direction: Whether ``first`` is higher or lower, where no number is expected.
         range: Least and greatest value of a network.
-        in_general: Whether it is about what networks were drawn from, and judged by the interval for architectures in
-            general; otherwise about these networks, and judged by that in which only seeds vary.
+        in_general: Whether it is about what networks were drawn from, and judged by how much these differ as well;
+            otherwise it is about these networks, and judged by the interval in which only seeds vary.
         controls: Other readings by name.
     """
 
@@ -70,7 +70,7 @@ class Claim(Options):
     tolerance: float | None = option(None, "Half the width of the expected band.", gt=0)
     direction: Literal["higher", "lower"] | None = option(None, "Of the difference, where no number is expected.")
     range: tuple[float, float] | None = option(None, "Least and greatest value of a network.")
-    in_general: bool = option(False, "Judged by the interval for architectures in general.")
+    in_general: bool = option(False, "Judged by how much networks differ, too.")
     controls: dict[str, Control] = option({}, "Other readings by name.")
 
     @model_validator(mode="after")
