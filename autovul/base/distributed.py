@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -129,6 +130,10 @@ def joined(device: str) -> Iterator[Team]:
             raise UserError("another process of this run has ended; what it printed tells why") from None
         raise
     finally:
+        if not on_gpu:
+            # Gloo's threads need the interpreter to let go of the last exchange's tensors. Older torch (2.6) holds it
+            # while it ends the group and waits for them, and with an error right after an exchange did so for ever.
+            time.sleep(0.1)
         distributed.destroy_process_group()
 
 
