@@ -31,6 +31,7 @@ BOOKKEEPING = NOT_IDENTITY | {
 }
 # Options that came later, with what every run before did: it keeps its name.
 ADDED = {"grey": False}
+DESTROYED = "the attack's training took the clean accuracy"  # how a doubt begins that is none about accuracies
 LARGEST = 1e100  # of a metric: squares and sums of it stay finite
 Status = Literal["ok", "diverged", "failed"]
 # Raised by hand when the meaning of an experiment's records changes, so that older ones count as not there; 1 unless

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from autovul.base.result import Metric
+from autovul.base.result import DESTROYED, Metric
 from autovul.vision.attacks.base import untouched
 from autovul.vision.attacks.victim import questioned
 
@@ -55,12 +55,13 @@ def doubts_of_accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> list
         images: (N, C, H, W), in [0, 1]; some hundred of all classes.
         labels: (N,).
     """
-    doubt = _chance(_accuracy(model, images, labels), labels)
+    accuracy = _accuracy(model, images, labels)
+    doubt = "" if accuracy is None else _chance(accuracy, labels)
     if not doubt:
         return []
     mean, deviation = images.mean((0, 2, 3), keepdim=True), images.std((0, 2, 3), keepdim=True)
     others = {TIMES_255: 255 * images, NORMALISED: (images - mean) / deviation.clamp(min=1 / 255)}
-    accuracies = {name: _accuracy(model, pixels, labels) for name, pixels in others.items()}
+    accuracies = {name: _accuracy(model, pixels, labels) or 0.0 for name, pixels in others.items()}
     best = max(accuracies, key=accuracies.__getitem__)
     return [doubt if _chance(accuracies[best], labels) else best]
 
@@ -82,18 +83,18 @@ def doubts_of_figures(metrics: Mapping[str, Metric], labels: Tensor) -> list[str
     if before is None or after is None or before - after <= (before - 100 * _most_frequent(labels)) / 2:
         return []
     return [
-        f"the attack's training took the clean accuracy from {before:.1f} to {after:.1f} %, so that its success rate "
-        "cannot be compared: try a smaller --lr"
+        f"{DESTROYED} from {before:.1f} to {after:.1f} %, so that its success rate cannot be compared: try a smaller "
+        "--lr"
     ]
 
 
-def _accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """As a share; 0 where there are no answers that are finite, as to pixels that the network does not want."""
+def _accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float | None:
+    """As a share; None where there are no answers that are finite, as to pixels that the network does not want."""
     try:
         with questioned(model) as victim:
             return (victim.labels(images).cpu() == labels).double().mean().item()
     except Exception:  # the user's code, on pixels that it may refuse in any way
-        return 0.0
+        return None
 
 
 def _chance(accuracy: float, labels: Tensor) -> str:

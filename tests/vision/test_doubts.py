@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from autovul import backdoor, grad_var, membership, train, validate
 from autovul.base.report import build
-from autovul.base.report.sections import DESTROYED
-from autovul.base.result import Metric, read_results
+from autovul.base.result import DESTROYED, Metric, read_results
 from autovul.vision.doubts import (
     NORMALISED,
     PROBABILITIES,
@@ -93,6 +92,9 @@ class Particular(Quadrants):
 def test_a_network_that_refuses_other_pixels_is_at_chance_and_no_more() -> None:
     (doubt,) = doubts_of_accuracy(Particular(1, 0, 1), QUADRANTS, LABELS)
     assert doubt.startswith("its accuracy, 25.0 %")
+    assert doubts_of_accuracy(Particular(1, 0, 1), QUADRANTS + 1, LABELS) == [], (
+        "of what cannot be asked nothing is known"
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from autovul.base.report import catalogue
-from autovul.base.result import Result
+from autovul.base.result import DESTROYED, Result
 from autovul.base.statistics import Difference, Interval, compare_groups, mean_interval, wilson_interval
 
 OWN = "yours"  # the group of the user's own networks: unlike each other, so that each is compared by itself
@@ -257,9 +257,6 @@ class Section:
             if left and right and not _usual(left) & _usual(right) and option not in catalogue.STRUCTURE:
                 found[option] = ([*left], [*right])
         return found
-
-
-DESTROYED = "the attack's training took the clean accuracy"  # how a doubt begins
 
 
 def doubtful(metric: str, *sides: Iterable[Network]) -> tuple[str, ...]:

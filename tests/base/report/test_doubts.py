@@ -6,7 +6,7 @@ import pytest
 
 from autovul.base.report import advice, build, claim_words, wording
 from autovul.base.report.held_equal import CLEAN_ACCURACY
-from autovul.base.report.sections import DESTROYED
+from autovul.base.result import DESTROYED
 from tests.base.report.records import campaign, make, training
 from tests.base.report.test_controls import control, enlarged, off
 from tests.base.report.test_controls import study as two_groups
