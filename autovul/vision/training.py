@@ -91,10 +91,8 @@ def require_own_weights(model: nn.Module, dataset: ImageDataset, settings: Setti
     if not options.save or settings.weights.overwrite or going_on or not path.exists():
         return
     records, _ = read_results(sorted(Path(settings.environment.result_dir, "train").glob("*.json")))
-    # One that diverged, or was of no epoch, may name weights that it began with and did not make.
-    trained = [
-        each for each in records if each.status == "ok" and ("weights" in each.files or each.counts.get("epochs"))
-    ]
+    # One that made no whole epoch and saved nothing names the weights that it began with.
+    trained = [each for each in records if "weights" in each.files or each.counts.get("epochs")]
     with contextlib.suppress(UserError):  # no training leaves what cannot be read
         if digest(load_state(path)) in {each.weights_sha256 for each in trained}:
             return

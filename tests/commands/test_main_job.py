@@ -177,6 +177,7 @@ def test_weights_that_no_training_made_are_not_replaced(trained, capsys):
     foreign = path.read_bytes()
     # The record of a training that saved nothing, or diverged, may name the weights that it began with.
     assert train.main([*again, "--pretrain", "--no-save"]) == 0
+    assert train.main([*TINY, "--epoch", "1", "--pretrain", "--lr", "1e30", "--no-save"]) == 1
     for options in ([], ["--seed", "5"], ["--resume"], ["--pretrain"]):
         capsys.readouterr()
         assert train.main([*again, *options]) == 1

@@ -6,16 +6,20 @@ import json
 import textwrap
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from autovul.base.errors import UsageError
 from autovul.base.experiments import Scale, load_experiments, load_scale
 from autovul.base.registry import UnknownName
 from autovul.base.report import held_equal
+from autovul.base.sweep.ledger import Ledger
 from autovul.base.sweep.plan import Wish
 from autovul.base.sweep.planner import Planner
 from autovul.vision import commands, models
+from autovul.vision.datasets.options import DataOptions
 from autovul.vision.models.options import ModelOptions
 from autovul.vision.planning import Planning
 from autovul.vision.utils.model_archs.darts.genotype_file import write_genotype
@@ -48,6 +52,20 @@ def test_every_figure_has_the_networks_of_the_paper(everything):
         assert {run.subject.model for run in by_experiment(everything, name)} == MANUAL | NAS
     for name in ("table4", "fig16", "fig17", "mitigation_backdoor"):
         assert {run.subject.model for run in by_experiment(everything, name)} == MITIGATED | {"darts"}
+
+
+def test_the_same_files_read_in_another_way_are_other_data(tmp_path):
+    directory = tmp_path / "data/image/faces"
+    for name in ("train/a", "train/b", "valid/a", "valid/b"):
+        (directory / name).mkdir(parents=True)
+        Image.effect_noise((40, 40), 90).convert("RGB").save(directory / name / "one.png")
+    ledger, digests = Ledger(tmp_path / "result", Planning()), set()
+    ways = ({}, {"grey": True}, {"image_size": 24}, {"grey": True, "image_size": 24})
+    for way in ways:
+        data = DataOptions(dataset="faces", data_dir=str(tmp_path / "data"), **way)
+        digests.add(ledger.data_sha256(SimpleNamespace(settings=SimpleNamespace(data=data))))
+        assert ledger.data_sha256(SimpleNamespace(settings=SimpleNamespace(data=data))) in digests
+    assert len(digests) == len(ways)
 
 
 def test_each_run_is_there_once_whoever_needs_it(everything):

@@ -93,9 +93,7 @@ class Ledger:
     def data_sha256(self, run: Run) -> str:
         """The digest of the run's data set."""
         data = run.settings.data
-        names = ("dataset", "data_dir", "data_path", "num_classes", "image_size", "grey")
-        named = {name: getattr(data, name) for name in names}
-        question = json.dumps(named, sort_keys=True, default=str)
+        question = json.dumps(data.reading, sort_keys=True, default=str)
         if question not in self._data:
             files = [path for path in sorted(data.directory.rglob("*")) if path.is_file()]
             self._data[question] = self._hashes.find(question, files, lambda: self.catalogue.data_sha256(data))

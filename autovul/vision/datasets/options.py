@@ -6,6 +6,7 @@ Each command has the class with just the options that mean something to it.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import field_validator
 
@@ -47,6 +48,11 @@ class DataOptions(Options):
     def directory(self) -> Path:
         """Where this data set's files lie."""
         return Path(self.data_path or Path(self.data_dir, "image", self.dataset)).expanduser()
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The options on which it depends what is read: all but those that say how."""
+        return {name: getattr(self, name) for name in set(DataOptions.model_fields) - {"download", "num_workers"}}
 
 
 class MirroredDataOptions(DataOptions):

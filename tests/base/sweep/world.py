@@ -51,10 +51,7 @@ def run(name: str, folder: Path, *, after: Sequence[Run] = (), trains: bool = Fa
         {"seed": 1228, "dataset": "digits", **options},
         weights,
     )
-    data = SimpleNamespace(
-        dataset="digits", data_dir="data", data_path=None, num_classes=None, image_size=32, grey=False
-    )
-    data.directory = folder / "no such folder"
+    data = SimpleNamespace(reading={"dataset": "digits"}, directory=folder / "no such folder")
     settings = SimpleNamespace(data=data)
     return Run(name, ("fig",), (name,), subject, tuple(each.key for each in after), settings)
 
