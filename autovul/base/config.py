@@ -21,6 +21,7 @@ from autovul.base.settings.known_options import KnownOptions
 from autovul.base.settings.yaml_strict import Located
 
 DEFAULT = "default"
+_KINDS = ("base", "vision")  # folders that a layer's files lie in
 _SUFFIXES = (".yaml", ".yml")
 _OTHER_SUFFIXES = (".json", ".toml", ".ini")
 _LIKE_A_NAME = 0.8  # how similar a data-set key must be to a registered name to be taken for a slip
@@ -73,10 +74,10 @@ def _visible(folder: Path) -> list[Path]:
     return [each for each in found if not each.name.startswith(".")]
 
 
-def default_layers(kinds: Sequence[str] = ("base", "vision")) -> tuple[Layer, ...]:
+def default_layers() -> tuple[Layer, ...]:
     """The layers that every command reads, lowest first: package, user (dotted), user, workspace."""
     package = Path(str(resources.files("autovul")))
-    layers = [Layer("package", tuple(package / kind / "configs" for kind in kinds))]
+    layers = [Layer("package", tuple(package / kind / "configs" for kind in _KINDS))]
     try:
         home = Path.home()
     except RuntimeError:  # an account without a home folder has no user layers
@@ -84,7 +85,7 @@ def default_layers(kinds: Sequence[str] = ("base", "vision")) -> tuple[Layer, ..
     else:
         homes = [("user, dotted", home / ".autovul" / "configs"), ("user", home / "autovul" / "configs")]
     for name, folder in [*homes, ("workspace", Path("configs"))]:
-        layers.append(Layer(name, tuple(folder / kind for kind in kinds)))
+        layers.append(Layer(name, tuple(folder / kind for kind in _KINDS)))
     return tuple(layers)
 
 

@@ -15,7 +15,7 @@ class NonFiniteOutput(UserError, ValueError):
     """A network gave NaN or an infinity, from which no rate may be computed."""
 
 
-def require_finite(logits: Tensor, what: str = "the model's logits") -> Tensor:
+def require_finite(logits: Tensor) -> Tensor:
     """Return ``logits`` unchanged if all are finite.
 
     The argmax of a row of NaN is 0: a diverged network would seem to have a 100 % success rate for class 0.
@@ -26,7 +26,9 @@ def require_finite(logits: Tensor, what: str = "the model's logits") -> Tensor:
     finite = torch.isfinite(logits).flatten(1).all(1)
     if not bool(finite.all()):
         bad = int((~finite).sum())
-        raise NonFiniteOutput(f"{what} are not finite for {bad} of {len(logits)} images: the network has diverged")
+        raise NonFiniteOutput(
+            f"the model's logits are not finite for {bad} of {len(logits)} images: the network has diverged"
+        )
     return logits
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from autovul.base.experiments import Claim, Experiment, experiment_names
 from autovul.base.report import catalogue, formats, wording
@@ -12,9 +11,6 @@ from autovul.base.report.controlled import Controlled
 from autovul.base.report.side_names import outside, side, side_names
 from autovul.base.statistics import Difference, Verdict
 from autovul.base.statistics.groups import DECIDED
-
-if TYPE_CHECKING:
-    pass
 
 NO_VERDICT = "no verdict"
 

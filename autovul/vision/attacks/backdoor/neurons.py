@@ -46,10 +46,10 @@ class Neurons:
         self._handles: list[Any] = []
 
     @classmethod
-    def hears(cls, model: nn.Module, layer: str = FINAL) -> bool:
-        """Whether a model has a layer."""
+    def hears(cls, model: nn.Module) -> bool:
+        """Whether a model has the features that its classifier sees."""
         try:
-            cls(model, layer)
+            cls(model)
         except UsageError:
             return False
         return True
