@@ -56,6 +56,23 @@ class Trait:
     unit: str = ""
 
 
+@dataclass(frozen=True)
+class Look:
+    """How a group's networks are drawn, on the page and in files.
+
+    Args:
+        name: The group's, or "other".
+        colour, on_dark: On white, and on the page where readers prefer it dark.
+        symbol, marker: Their shape as the page calls it, and as matplotlib does.
+    """
+
+    name: str
+    colour: str
+    on_dark: str
+    symbol: str
+    marker: str
+
+
 TRAITS = {
     "early_train_loss": Trait("early training loss", ("faster early on", "slower early on"), "nats"),
     "depth": Trait("depth", ("less deep", "deeper")),
@@ -155,6 +172,16 @@ SHAPE = {"width": 1.0, "layers": 20, "init_channels": 36}
 # Options of a network's structure, which one group has and another has not.
 STRUCTURE = (*SHAPE, "dropout", "auxiliary", "auxiliary_weight")
 
+OTHER = Look("other", "#59636e", "#9da7b3", "cross", "x")
+LOOKS = (
+    Look("manual", "#0072b2", "#56b4e9", "circle", "o"),
+    Look("nas", "#c8500a", "#f59553", "diamond", "D"),
+    Look("mitigated", "#00805c", "#3fc79f", "triangle", "^"),
+    Look("yours", "#a23f7d", "#e696c6", "square", "s"),
+    Look("sampled", "#7a6200", "#d6bb4a", "pentagon", "p"),
+    OTHER,
+)
+
 # The curves drawn from a record's series, the boldest first.
 CURVES = {"valid_accuracy": "validation", "train_accuracy": "training"}
 
@@ -182,6 +209,11 @@ def metric_info(name: str) -> MetricInfo:
 def group_title(name: str) -> str:
     """A group's name for readers."""
     return GROUPS[name].title if name in GROUPS else name
+
+
+def look(group: str) -> Look:
+    """A group's own look, or that of all without one."""
+    return next((each for each in LOOKS if each.name == group), OTHER)
 
 
 def group_rank(name: str) -> tuple[int, str]:

@@ -18,9 +18,7 @@ from autovul.base.report.scatter import Scatter
 if TYPE_CHECKING:
     from autovul.base.report.contents import Contents
 
-COLOURS = {"manual": "#0072b2", "nas": "#c8500a", "mitigated": "#00805c", "yours": "#a23f7d", "sampled": "#7a6200"}
-MARKERS = {"manual": "o", "nas": "D", "mitigated": "^", "yours": "s", "sampled": "p"}
-OTHER, BAND = "#59636e", "#0b5cad"
+OTHER, BAND = catalogue.OTHER.colour, "#0b5cad"
 OVER_IMAGES = (0, (1.5, 1.5))  # the line of an interval over images
 TITLE, SENTENCE = 92, 108  # characters in a line
 _Key = list[tuple[Any, str]]  # what stands in a figure's legend, with its text
@@ -147,7 +145,8 @@ def _draw_dots(axes: Any, plot: DotPlot) -> _Key:
     _frame(axes, plot.axis, plot.height, plot.band)
     places, names = [], []
     for block in plot.blocks:
-        colour = COLOURS.get(block.group, OTHER)
+        look = catalogue.look(block.group)
+        colour = look.colour
         if block.mean is not None:
             axes.vlines(block.mean, block.top + 10, block.bottom, color=colour, linewidth=1, linestyle="dashed")
         places.append(block.top + 14)
@@ -157,7 +156,7 @@ def _draw_dots(axes: Any, plot: DotPlot) -> _Key:
             if dot.seeds:  # an empty line would stand at the figure's corner, and the layout leave room for it
                 heights = [dot.top] * len(dot.seeds)
                 axes.plot(dot.seeds, heights, ".", color=colour, alpha=0.45, markersize=4, clip_on=False)
-            axes.plot(dot.place, dot.top, MARKERS.get(block.group, "x"), color=colour, markersize=5, clip_on=False)
+            axes.plot(dot.place, dot.top, look.marker, color=colour, markersize=5, clip_on=False)
             places.append(dot.top)
             names.append(dot.name)
     labels = axes.set_yticks(places, names, fontsize=7)
@@ -183,14 +182,14 @@ def _draw_scatter(axes: Any, scatter: Scatter) -> _Key:
         ends = zip(each.start, each.end, strict=True)
         group = f"{catalogue.group_title(each.group)}, " if each.group else ""
         label = f"{group}line through the networks" if each.is_fit else None  # the sentence tells of the others
-        axes.plot(*ends, color=COLOURS.get(each.group, OTHER), label=label, **style)
+        axes.plot(*ends, color=catalogue.look(each.group).colour, label=label, **style)
     for point in scatter.points:
         group = point.network.group
-        colour = COLOURS.get(group, OTHER)
+        look = catalogue.look(group)
         axes.plot(
-            *(point.left, point.top, MARKERS.get(group, "x")),
-            color=colour,
-            markerfacecolor="white" if point.is_variant else colour,
+            *(point.left, point.top, look.marker),
+            color=look.colour,
+            markerfacecolor="white" if point.is_variant else look.colour,
             markersize=5,
             clip_on=False,
             label=f"{catalogue.group_title(group)}{', other sizes' if point.is_variant else ''}",

@@ -25,13 +25,6 @@ if TYPE_CHECKING:
     from autovul.base.report.contents import Contents
 
 RECORD_PARTS = ("options", "counts", "seconds", "environment", "files")
-MARKERS = {
-    "manual": "circle",
-    "nas": "diamond",
-    "mitigated": "triangle",
-    "sampled": "pentagon",
-    "yours": "square",
-}
 
 
 def render(contents: Contents) -> str:
@@ -54,7 +47,7 @@ def render(contents: Contents) -> str:
         catalogue=catalogue,
         readable=catalogue.readable,
         standing=standing,
-        markers=MARKERS,
+        look=catalogue.look,
         kinds=cells.KINDS,
         box=cell_graph.BOX,
         state_box=cell_graph.STATE,
