@@ -167,7 +167,7 @@ def _in_general(finding: Finding, difference: Difference, shown: str) -> str:
     against = f"{difference.networks[0]} against {difference.networks[1]} networks"
     if interval is None or permutation is None:
         return f"Architectures in general ({against}): with one network on a side nothing can be said."
-    clear = (interval.low > 0 or interval.high < 0) and permutation.p_value <= DECIDED
+    clear = interval.excludes_zero and permutation.p_value <= DECIDED
     found = "the sides differ by more than their networks do" if clear else "undecided"
     if finding.claim.in_general:
         found = f"{verdict_text(finding.verdict)}, by the wider interval and this test, as the claim is in general"

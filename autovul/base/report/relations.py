@@ -82,7 +82,7 @@ class Relation:
 
 
 def _in_words(interval: Interval | None) -> str:
-    if interval is None or interval.low <= 0 <= interval.high:
+    if interval is None or not interval.excludes_zero:
         return "undecided"
     return "the two rise together" if interval.low > 0 else "one falls as the other rises"
 

@@ -87,7 +87,7 @@ def word(comparison: Comparison) -> str:
         return "not judged: all seeds alike"
     if wording.below_chance(comparison.metric, comparison.means):
         return "not judged: worse than guessing"
-    if interval.low <= 0 <= interval.high:
+    if not interval.excludes_zero:
         return "undecided"
     easier = catalogue.metric_info(comparison.metric).easier
     if not easier:

@@ -21,6 +21,7 @@ from autovul.base.report.sections import Comparison, Network, Section
 from autovul.base.report.settings import option_text
 from autovul.base.result import Metric, Result
 from autovul.base.statistics import Interval
+from autovul.base.statistics.groups import DECIDED
 
 QUESTION = "Does design make a network easier to attack?"
 EMPTY = (
@@ -154,7 +155,7 @@ def _about_these_networks(comparison: Comparison, unit: str) -> str:
         return f"These networks: {span}. All seeds gave the same values; chance in the choice of images is not in it."
     if comparison.doubtful:
         return f"These networks: {span}; {not_judged(comparison.doubtful)}."
-    found = "chance between seeds does not explain the difference" if _excludes_zero(interval) else "undecided"
+    found = "chance between seeds does not explain the difference" if interval.excludes_zero else "undecided"
     few = " Some networks have fewer than three seeds, which are few." if comparison.least_seeds < 3 else ""
     return f"These networks: {span}: {found}.{few}"
 
@@ -168,15 +169,11 @@ def _about_architectures(comparison: Comparison, unit: str) -> str:
     span = f"95 % interval {interval_text(interval, unit, signed=True)}, {p_phrase(permutation.p_value)}"
     if comparison.doubtful:
         return f"Architectures in general: {sizes}, {span}."
-    if permutation.p_value <= 0.05 and _excludes_zero(interval):
+    if interval.excludes_zero and permutation.p_value <= DECIDED:
         found = "the groups differ by more than their networks differ among themselves"
     else:
         found = "undecided: networks of one group differ too much among themselves, or are too few"
     return f"Architectures in general: {sizes}, {span}: {found}."
-
-
-def _excludes_zero(interval: Interval) -> bool:
-    return interval.low > 0 or interval.high < 0
 
 
 def p_phrase(value: float) -> str:

@@ -27,6 +27,10 @@ class Interval:
         """Half the interval's width."""
         return (self.high - self.low) / 2
 
+    @property
+    def excludes_zero(self) -> bool:
+        return self.low > 0 or self.high < 0
+
 
 def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval | None:
     """Student's interval of a mean: x̄ ± t(n−1) · s / √n.
