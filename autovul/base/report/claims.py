@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import fmean
 from types import MappingProxyType
 from typing import Any, get_args
 
@@ -14,7 +13,7 @@ from autovul.base.experiments import Claim, Experiment
 from autovul.base.groups import GROUPS
 from autovul.base.report import catalogue
 from autovul.base.report.belonging import families, matching, names_of, on_side, resolve
-from autovul.base.report.sections import Network, Section, doubtful
+from autovul.base.report.sections import Network, Section, doubtful, mean_over
 from autovul.base.report.settings import option_text
 from autovul.base.report.traits import Half, Trainings, halves
 from autovul.base.statistics import (
@@ -72,8 +71,7 @@ class Reading:
 
     def mean(self, side: Sequence[Network]) -> float | None:
         """The mean over networks, each counting once."""
-        means = [fmean(network.values(self.metric)) for network in side]
-        return fmean(means) if means else None
+        return mean_over(side, self.metric)
 
     @property
     def unit(self) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from types import MappingProxyType
 from typing import TypeGuard
 
 from autovul.base.report import catalogue, formats, wording
-from autovul.base.report.sections import OWN, Network, Section
+from autovul.base.report.sections import OWN, Network, Section, mean_over
 from autovul.base.statistics import Interval
 
 MAX_POINTS = 120  # a curve is thinned to about this many points
@@ -193,7 +192,7 @@ def dot_plot(
     blocks, top = [], 0
     for group, title in sorted(members, key=lambda key: catalogue.group_rank(key[0])):
         networks = members[group, title]
-        mean = None if group == OWN else fmean(fmean(network.values(metric)) for network in networks)
+        mean = None if group == OWN else mean_over(networks, metric)
         ordered = sorted(networks, key=lambda network: -(network.mean(metric) or 0.0))
         first = top + HEAD + row // 2
         dots = tuple(_dot(network, metric, unit, axis, first + row * i) for i, network in enumerate(ordered))

@@ -205,8 +205,7 @@ class Section:
 
     def group_mean(self, group: str, metric: str) -> float | None:
         """The mean over the group's networks, each counting once."""
-        means = [fmean(network.values(metric)) for network in self.members(group, metric)]
-        return fmean(means) if means else None
+        return mean_over(self._of(group), metric)
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
@@ -257,6 +256,12 @@ class Section:
             if left and right and not _usual(left) & _usual(right) and option not in catalogue.STRUCTURE:
                 found[option] = ([*left], [*right])
         return found
+
+
+def mean_over(networks: Iterable[Network], metric: str) -> float | None:
+    """The mean over networks that have a value of the metric, each counting once; None where none has."""
+    means = [fmean(values) for network in networks if (values := network.values(metric))]
+    return fmean(means) if means else None
 
 
 def doubtful(metric: str, *sides: Iterable[Network]) -> tuple[str, ...]:
