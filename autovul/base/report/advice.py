@@ -39,7 +39,7 @@ def run_this(finding: Finding, contents: Contents) -> str:
         return ""
     section = finding.section
     example = section.networks[0].runs[0].result
-    stand = {(network.group, network.name, network.marks) for network in section.networks}
+    stand = {network.key for network in section.networks}
     runs = [
         result
         for result in contents.results

@@ -84,7 +84,7 @@ def _own(finding: Finding, name: str, control: Control) -> Controlled:
 
 def _of_other_networks(reading: Reading, claimed: Reading) -> str:
     """That a control was read on other networks than the claim; else nothing."""
-    here, there = ({(n.group, n.name, n.marks) for n in (*each.first, *each.second)} for each in (reading, claimed))
+    here, there = ({n.key for n in (*each.first, *each.second)} for each in (reading, claimed))
     if here == there:
         return ""
     return (

@@ -26,7 +26,7 @@ def line_figure(finding: Finding, controlled: Controlled) -> Scatter | None:
     covariate = controlled.covariate
     if covariate is None:
         return None
-    own = {(n.group, n.name, n.marks) for n in finding.reading.networks}
+    own = {n.key for n in finding.reading.networks}
     on_sides = (*covariate.first, *covariate.second)
     if len({(network.group, network.name) for network, _ in on_sides}) < LEAST_FOR_A_LINE:
         return None
@@ -34,9 +34,7 @@ def line_figure(finding: Finding, controlled: Controlled) -> Scatter | None:
     values = [(n, x, y) for n, x, y in read if y is not None]
     fits = [*_fits(controlled, covariate)]
     between = axes([*((x, y) for _, x, y in values), *(end for _, *ends in fits for end in ends)])
-    points = tuple(
-        Point(n, x, y, *place(x, y, between), is_variant=(n.group, n.name, n.marks) not in own) for n, x, y in values
-    )
+    points = tuple(Point(n, x, y, *place(x, y, between), is_variant=n.key not in own) for n, x, y in values)
     segments = [Segment(group, place(*start, between), place(*end, between), True) for group, start, end in fits]
     sizes: dict[tuple[str, str], list[Point]] = defaultdict(list)
     for point in sorted(points, key=lambda point: point.left):

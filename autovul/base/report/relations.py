@@ -103,7 +103,7 @@ def relations(findings: Sequence[Finding], trainings: Trainings) -> dict[int, li
         facts: dict[str, Callable[[Network], float | None]] = {}
         known = variances.get((finding.section.dataset, finding.section.data_sha256), {})
         if finding.experiment.command != "grad_var" and known:
-            facts[GRADIENT_VARIANCE + ", log10"] = lambda network, known=known: known.get(_key(network))  # type: ignore[misc]
+            facts[GRADIENT_VARIANCE + ", log10"] = lambda network, known=known: known.get(network.key)  # type: ignore[misc]
         for name in SHOWN:
             if name != finding.reading.metric:
                 facts[catalogue.TRAITS[name].title] = functools.partial(trainings.trait, name=name)
@@ -137,10 +137,6 @@ def relation(finding: Finding, fact: str, value: Callable[[Network], float | Non
     )
 
 
-def _key(network: Network) -> _Key:
-    return network.group, network.name, network.marks
-
-
 def _gradient_variances(findings: Iterable[Finding]) -> dict[tuple[str, str], dict[_Key, float]]:
     """Each network's gradient variance as its claim reads it, by data."""
     found: dict[tuple[str, str], dict[_Key, float]] = {}
@@ -150,5 +146,5 @@ def _gradient_variances(findings: Iterable[Finding]) -> dict[tuple[str, str], di
             for network in finding.reading.networks:
                 mean = network.mean(finding.reading.metric)
                 if mean is not None:
-                    data[_key(network)] = mean
+                    data[network.key] = mean
     return found

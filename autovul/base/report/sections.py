@@ -49,6 +49,11 @@ class Network:
         return f"network-of-{self.runs[0].anchor}"
 
     @property
+    def key(self) -> tuple[str, str, tuple[str, ...]]:
+        """Equal for the same network in the same size, whatever its runs."""
+        return self.group, self.name, self.marks
+
+    @property
     def label(self) -> str:
         return f"{self.name} ({', '.join(self.marks)})" if self.marks else self.name
 
