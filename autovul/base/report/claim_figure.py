@@ -97,8 +97,7 @@ def _row(label: str, kind: str, estimate: float, interval: Interval | None, unit
     text, bar = formats.with_unit(estimate, unit, signed=True), None
     if interval is not None:
         text += f", 95 % interval {formats.interval_text(interval, unit, signed=True)}"
-        low, high = axis.place(interval.low), axis.place(interval.high)
-        bar = Bar(low, high, interval.low >= axis.low, interval.high <= axis.high, over_images=False)
+        bar = axis.bar(interval, over_images=False)
     else:
         text += ", no interval"
     return Row(label, kind, top, axis.place(estimate), bar, text)

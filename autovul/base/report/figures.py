@@ -31,6 +31,11 @@ class Axis:
         """Where a value stands, from 0 to 100; what lies beyond the axis stands at its end."""
         return round(min(100.0, max(0.0, 100 * (value - self.low) / (self.high - self.low))), 2)
 
+    def bar(self, interval: Interval, *, over_images: bool) -> Bar:
+        """An interval along the axis."""
+        ends = self.place(interval.low), self.place(interval.high)
+        return Bar(*ends, interval.low >= self.low, interval.high <= self.high, over_images)
+
     def label(self, tick: float) -> str:
         """The tick's text, with as many decimals as any tick needs."""
         decimals = next((n for n in range(9) if all(abs(round(t, n) - t) < 1e-9 for t in self.ticks)), 9)
@@ -233,10 +238,7 @@ def value_axis(
 
 def _dot(network: Network, metric: str, unit: str, axis: Axis, top: int) -> Dot:
     values, interval = network.values(metric), _interval(network, metric)
-    bar = None
-    if interval is not None:
-        low, high = axis.place(interval.low), axis.place(interval.high)
-        bar = Bar(low, high, interval.low >= axis.low, interval.high <= axis.high, len(values) == 1)
+    bar = None if interval is None else axis.bar(interval, over_images=len(values) == 1)
     seeds = tuple(axis.place(value) for value in values) if len(values) > 1 else ()
     text = formats.with_unit(network.mean(metric), unit)
     if interval is not None:
