@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autovul.base.groups import GROUPS
+from autovul.base.report import formats
 
 
 @dataclass(frozen=True)
@@ -191,6 +192,12 @@ def experiment_info(name: str) -> Experiment:
     return EXPERIMENTS.get(name) or Experiment(readable(name))
 
 
+def experiment_rank(name: str) -> int:
+    """Sorts experiments: the declared ones first."""
+    known = list(EXPERIMENTS)
+    return known.index(name) if name in known else len(known)
+
+
 def metric_info(name: str) -> MetricInfo:
     """The declared metric, or one with the name for a title.
 
@@ -230,5 +237,4 @@ def network_rank(group: str, name: str) -> tuple[Any, ...]:
 
 def readable(name: str) -> str:
     """``some_name`` as "Some name"."""
-    words = name.replace("_", " ").strip()
-    return words[:1].upper() + words[1:]
+    return formats.capital(name.replace("_", " ").strip())

@@ -68,7 +68,7 @@ def forest(finding: Finding, controls: Sequence[Controlled]) -> Forest | None:
         zero=axis.place(0.0),
         band=(axis.place(band[0]), axis.place(band[1])) if band else None,
         height=ROW * len(rows),
-        label=_capital(label),
+        label=formats.capital(label),
         title=f"{claim_words.sides(finding)}: {label}",
         description=f"{'. '.join(f'{row.label}: {row.text}' for row in rows)}.{expected}",
     )
@@ -79,7 +79,7 @@ def networks(finding: Finding) -> DotPlot | None:
     reading, claim = finding.reading, finding.claim
     apart = {}
     if claim.halves:
-        apart = dict(zip(map(_capital, side_names(claim)), (reading.first, reading.second), strict=True))
+        apart = dict(zip(map(formats.capital, side_names(claim)), (reading.first, reading.second), strict=True))
         apart["In neither half"] = (*reading.between, *reading.unknown)
     return dot_plot(reading.networks, reading.metric, reading.unit, claim.range, apart)
 
@@ -104,9 +104,5 @@ def _row(label: str, kind: str, estimate: float, interval: Interval | None, unit
 
 
 def _shortened(name: str) -> str:
-    name = _capital(name)
+    name = formats.capital(name)
     return name if len(name) <= MAX_LABEL else f"{name[: MAX_LABEL - 1]}…"
-
-
-def _capital(name: str) -> str:
-    return name[:1].upper() + name[1:]

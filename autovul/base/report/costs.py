@@ -41,11 +41,9 @@ def costs(results: Iterable[Result]) -> list[Cost]:
     parts: dict[tuple[str, str, str, str], list[Result]] = defaultdict(list)
     for result in results:
         parts[result.experiment, result.algorithm, result.dataset, result.group].append(result)
-    known = list(catalogue.EXPERIMENTS)
 
     def rank(key: tuple[str, str, str, str]) -> tuple[object, ...]:
-        place = known.index(key[0]) if key[0] in known else len(known)
-        return (place, *key[:3], catalogue.group_rank(key[3]))
+        return (catalogue.experiment_rank(key[0]), *key[:3], catalogue.group_rank(key[3]))
 
     return [_cost(key, parts[key]) for key in sorted(parts, key=rank)]
 

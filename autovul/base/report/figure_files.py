@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from autovul.base.atomic import whole_file
-from autovul.base.report import catalogue, claim_figure, wording
+from autovul.base.report import catalogue, claim_figure, formats, wording
 from autovul.base.report.claim_figure import Forest
 from autovul.base.report.figures import Axis, Bar, DotPlot
 from autovul.base.report.line_figure import line_figure
@@ -42,7 +42,7 @@ def write(contents: Contents, folder: Path, kind: Literal["png", "pdf"]) -> list
         height = 4.4 if isinstance(drawing, Scatter) else 1.6 + drawing.height / 90
         figure = Figure(figsize=(6.4, height), layout="constrained")
         axes = figure.subplots()
-        x_title, y_title = (label[:1].upper() + label[1:] for label in labels)
+        x_title, y_title = map(formats.capital, labels)
         axes.set_xlabel(x_title, fontsize=8)
         axes.set_ylabel(y_title, fontsize=8)
         key = _DRAW[type(drawing)](axes, drawing)

@@ -72,6 +72,11 @@ def large_number(value: Any) -> str:
     return f"{value:g}"
 
 
+def capital(text: str) -> str:
+    """Text as it begins a sentence."""
+    return text[:1].upper() + text[1:]
+
+
 def plural(count: int, noun: str, several: str = "") -> str:
     """``1 network``, ``2 networks``."""
     return f"{count:,} {noun if count == 1 else several or noun + 's'}"

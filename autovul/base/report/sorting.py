@@ -36,7 +36,7 @@ def make_sections(results: Iterable[Result]) -> list[Section]:
         data[dataset].add(sha256)
     known = sizes(run for runs in families.values() for run in runs)
     sections: list[Section] = []
-    for key in sorted(families, key=_family_rank):
+    for key in sorted(families, key=lambda key: (catalogue.experiment_rank(key[0]), *key)):
         for part in by_setting(families[key], known):
             sections.append(_make_section(len(sections) + 1, key, part, len(data[key[2]]) > 1))
     return sections
@@ -49,11 +49,6 @@ def _home(result: Result, families: Iterable[tuple[str, ...]]) -> tuple[str, ...
         key for key in families if key[0] == own[0] and key[2] == own[2] and (key[1] == own[1] or not own[1]) and key[3]
     ]
     return alike[0] if len(alike) == 1 else own
-
-
-def _family_rank(key: tuple[str, ...]) -> tuple[Any, ...]:
-    known = list(catalogue.EXPERIMENTS)
-    return (known.index(key[0]) if key[0] in known else len(known), *key)
 
 
 def _make_section(number: int, key: tuple[str, ...], part: Part, several: bool) -> Section:
