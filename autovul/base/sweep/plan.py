@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -84,7 +84,7 @@ class Wish:
     scale: Scale
     seeds: int | None = None
     networks: tuple[str, ...] = ()
-    options: Mapping[str, Any] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     published: bool = False
     given: tuple[str, ...] = ()
     config_file: Path | None = None

@@ -45,7 +45,7 @@ class Planner:
                 would overwrite the other's weights; a network that has no run of what must come first.
         """
         self._check_options(wish)
-        require_known(wish.scale, self.experiments, self.catalogue, wish.networks or ())
+        require_known(wish.scale, self.experiments, self.catalogue, wish.networks)
         asked = wish.experiments or tuple(name for name in self.experiments if name not in self._when_named())
         scaled = {name: wish.scale.apply(self.experiments[name]) for name in self._with_what_comes_first(asked)}
         members = self._members(scaled, asked, wish)
@@ -160,9 +160,8 @@ class Planner:
 
     def _given(self, command: str, algorithm: Any, wish: Wish, network: str) -> dict[str, Any]:
         """The user's options that a command and a network take."""
-        given = wish.options or {}
-        taken = [name for name in given if self._takes(command, algorithm, name)]
-        return {name: given[name] for name in taken if self.catalogue.takes(network, name)}
+        taken = [name for name in wish.options if self._takes(command, algorithm, name)]
+        return {name: wish.options[name] for name in taken if self.catalogue.takes(network, name)}
 
     def _takes(self, command: str, algorithm: Any, name: str) -> bool:
         """Whether the command, with an algorithm, has an option."""
@@ -177,7 +176,7 @@ class Planner:
         return declared in self.known.sections.get(str(algorithm), {}).get(declared.name, [])
 
     def _grid(self, experiment: Experiment, wish: Wish) -> dict[str, Sequence[Any]]:
-        given = wish.options or {}
+        given = wish.options
         return {name: [given[name]] if name in given else values for name, values in experiment.grid.items()}
 
     def _flags(self, options: Options) -> Iterator[str]:
@@ -191,16 +190,15 @@ class Planner:
                 yield f"{declared.flags[-1]}={as_text(value)}"
 
     def _check_options(self, wish: Wish) -> None:
-        for name in wish.options or {}:
+        for name in wish.options:
             if name == "experiments":
                 raise UsageError("--experiments: they are named without a flag, as in `autovul reproduce table1 fig2`")
             if name in OF_THE_PLAN:
                 which = "--models says which networks, also by files of cells"
                 hint = {"seed": "--seeds says how many"}.get(name, which)
                 raise UsageError(f"--{name}: the plan sets it for every run; {hint}")
-        unknown = {experiment.command for experiment in self.experiments.values()} - set(self.known.sections)
         for experiment in self.experiments.values():
-            if experiment.command in unknown:
+            if experiment.command not in self.known.sections:
                 hint = nearest(experiment.command, self.known.sections)
                 raise UsageError(f"{experiment.name}: no command {experiment.command!r}{hint}")
 
@@ -217,7 +215,7 @@ class Planner:
                 PUBLISHED if command == "train" and network in given else command, algorithm, wish, network[0]
             )
         }
-        if unused := [f"--{name}" for name in wish.options or {} if name not in used]:
+        if unused := [f"--{name}" for name in wish.options if name not in used]:
             raise UsageError(f"{', '.join(unused)}: no run of {', '.join(scaled)} with these networks takes it")
 
     def _check_what_comes_first(
@@ -271,7 +269,7 @@ class Planner:
 
 
 def _algorithm(experiment: Experiment, wish: Wish) -> Any:
-    return (wish.options or {}).get("attack", experiment.options.get("attack"))
+    return wish.options.get("attack", experiment.options.get("attack"))
 
 
 def _check_weights(runs: Iterable[Run]) -> None:
