@@ -11,13 +11,12 @@ from typing import Literal, Protocol
 from autovul.base.sweep import lock
 from autovul.base.sweep.ledger import Done, Ledger
 from autovul.base.sweep.plan import Run
-from autovul.base.sweep.task import BUSY, LOST, Launcher, Outcome, Task
+from autovul.base.sweep.task import BUSY, INTERRUPTED, LOST, Launcher, Outcome, Task
 
 POLL = 1.0  # seconds
 LOOK_AGAIN = 5.0  # seconds between two looks at what another sweep runs
 USAGE = 2  # exit status of a command that was asked for something impossible: trying again would not help
 LOSSES = 3  # as often a run may lose its process or machine; that is rarely the run's own fault
-INTERRUPTED = (130, 143)  # somebody stopped the command: that is no failure of its own
 INTERRUPTIONS = 20  # as often a run may be stopped: a queue may do so now and then, what stops every try never ends
 
 State = Literal["waiting", "running", "elsewhere", "ok", "diverged", "failed", "skipped"]

@@ -9,6 +9,8 @@ from typing import Protocol
 
 BUSY = 75  # "temporary failure": somebody else runs the same
 LOST = -1  # the process or machine that ran it is gone
+INTERRUPTED = (130, 143)  # a signal has stopped the command: that is no failure of its own
+GRACE = 60.0  # seconds that a task may take to save what it has when it is asked to stop
 
 
 @dataclass(frozen=True)

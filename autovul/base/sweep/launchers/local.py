@@ -14,10 +14,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from autovul.base.sweep.task import LOST, Outcome, Slots, Task
+from autovul.base.sweep.task import GRACE, LOST, Outcome, Slots, Task
 from autovul.base.sweep.worker import execute
 
-GRACE = 60.0  # seconds that a task may take to save what it has when it is asked to stop
 # What most runs import, some seconds' worth, loaded once; a name that is not installed is passed over.
 PRELOAD = [
     *("autovul.__main__", "autovul.vision.commands", "autovul.vision.models"),

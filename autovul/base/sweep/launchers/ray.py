@@ -12,12 +12,11 @@ from typing import Any
 
 from autovul.base.errors import UsageError, UserError
 from autovul.base.sweep.launchers import elsewhere
-from autovul.base.sweep.task import LOST, Outcome, Task
+from autovul.base.sweep.task import GRACE, LOST, Outcome, Task
 from autovul.base.sweep.worker import DEFECT
 
 CONNECT_SECONDS = 5.0
 LOOK_SECONDS = 10.0  # between two looks at what the cluster holds
-GRACE = 60.0  # seconds that a task may take to save what it has when it is asked to stop
 
 
 class RayLauncher:

@@ -19,11 +19,10 @@ from autovul.base.errors import UserError
 from autovul.base.sweep.launchers import elsewhere, slurm_queue
 from autovul.base.sweep.launchers.slurm_job import Job, read_answer
 from autovul.base.sweep.options import MachineOptions
-from autovul.base.sweep.task import BUSY, LOST, Outcome, Task
+from autovul.base.sweep.task import BUSY, GRACE, LOST, Outcome, Task
 
 LOOK_SECONDS = 10.0  # between two looks at Slurm's queue
 ANSWER_SECONDS = 30.0  # how long an outcome may take to be seen on shared storage after its job has ended
-GRACE = 60.0  # seconds that a job may take to save what it has when it is cancelled
 LARGEST_ARRAY = 1000  # Slurm's own limit, unless configured
 TIMEOUTS = 20  # as often a job may reach its time limit, and go on in a new one
 

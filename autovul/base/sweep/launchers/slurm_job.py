@@ -14,9 +14,7 @@ from typing import Any
 from autovul.base.atomic import whole_file
 from autovul.base.sweep import lock
 from autovul.base.sweep.launchers import elsewhere, slurm_queue
-from autovul.base.sweep.task import BUSY, Outcome, Task
-
-STOPPED = (130, 143)  # statuses of a command that a signal stopped
+from autovul.base.sweep.task import BUSY, INTERRUPTED, Outcome, Task
 
 
 class Job:
@@ -38,10 +36,10 @@ class Job:
         # submitit ignores this signal, with which Slurm announces a preemption. Training takes it over, to save first.
         signal.signal(signal.SIGTERM, _leave)
         outcome = self._run()
-        if outcome.status in STOPPED and not self._requeued:
+        if outcome.status in INTERRUPTED and not self._requeued:
             # To Slurm, a job that ends within its time of grace has simply ended: it would not come back.
             slurm_queue.requeue_if_running(os.environ.get("SLURM_JOB_ID", ""))
-        if outcome.status in STOPPED or self._requeued:
+        if outcome.status in INTERRUPTED or self._requeued:
             raise SystemExit(outcome.status)
         with whole_file(self.answer) as file:
             file.write(json.dumps(dataclasses.asdict(outcome)).encode())
