@@ -8,11 +8,12 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from autovul.base.training.evaluation import evaluation_mode
+
 
 @contextmanager
 def probing(model: nn.Module) -> Iterator[None]:
     """Eval mode inside; afterwards each submodule's mode, all buffers and the random generators are as they were."""
-    modes = [(module, module.training) for module in model.modules()]
     # A forward pass may write into a buffer, or put another tensor in its place.
     buffers = [
         (module, name, buffer, buffer.detach().clone())
@@ -22,12 +23,9 @@ def probing(model: nn.Module) -> Iterator[None]:
     ]
     devices = {tensor.device for tensor in (*model.parameters(), *model.buffers()) if tensor.device.type == "cuda"}
     try:
-        with torch.random.fork_rng(devices=[*devices]):  # a model may draw at inference
-            model.eval()
+        with evaluation_mode(model), torch.random.fork_rng(devices=[*devices]):  # a model may draw at inference
             yield
     finally:
-        for module, training in modes:
-            module.training = training
         with torch.no_grad():
             for owner, name, buffer, content in buffers:
                 owner._buffers[name] = buffer.copy_(content)

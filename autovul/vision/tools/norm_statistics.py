@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from autovul.base.training.evaluation import evaluation_mode
 from autovul.base.training.precision import without_tf32
 
 
@@ -28,20 +29,16 @@ def estimate_norm_statistics(model: nn.Module, batches: Iterable[Tensor]) -> int
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     if not norms:
         return 0
-    modes = [(module, module.training) for module in model.modules()]
     momenta = [norm.momentum for norm in norms]
     try:
-        model.eval()
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # PyTorch's way to say: the plain mean over all batches
-            norm.train()
-        with torch.no_grad(), without_tf32():
+        with evaluation_mode(model), torch.no_grad(), without_tf32():
+            for norm in norms:
+                norm.reset_running_stats()
+                norm.momentum = None  # PyTorch's way to say: the plain mean over all batches
+                norm.train()
             for images in batches:
                 model(images)
     finally:
-        for module, mode in modes:
-            module.training = mode
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
     return len(norms)
