@@ -13,6 +13,7 @@ from torch import nn
 
 from autovul.base.errors import UsageError, UserError
 from autovul.base.options import Options
+from autovul.vision.datasets.facts import CIFAR_MEAN, CIFAR_STD
 
 # Importing a family registers its networks: the manual ones here, the cells with their module below.
 from autovul.vision.models import bit, densenet, dla, resnet, vgg  # noqa: F401
@@ -23,8 +24,6 @@ from autovul.vision.models.own import OwnModel, find, is_own, refuse_module
 from autovul.vision.models.registry import DataShape, Network, networks, takers
 from autovul.vision.models.weights import find_pretrained
 
-CIFAR10_MEAN = (0.49139968, 0.48215827, 0.44653124)
-CIFAR10_STD = (0.24703233, 0.24348505, 0.26158768)
 STRUCTURE = ("layers", "init_channels", "dropout", "width", "auxiliary")
 
 
@@ -103,7 +102,7 @@ def create(
         _refuse(chosen, name, frozenset())
         model: ImageModel = OwnModel(name, num_classes, shape, chosen.auxiliary_weight)
     else:
-        mean, std = CIFAR10_MEAN if mean is None else mean, CIFAR10_STD if std is None else std
+        mean, std = CIFAR_MEAN if mean is None else mean, CIFAR_STD if std is None else std
         model = _compose(chosen, num_classes, shape, [*map(float, mean)], [*map(float, std)])
     if chosen.norm_layer == "gn":
         if chosen.auxiliary:
