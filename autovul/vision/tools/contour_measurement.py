@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import model_validator
 from torch import nn
@@ -19,7 +19,7 @@ from autovul.vision.attacks.record import identify
 from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
 from autovul.vision.models.options import ModelOptions
 from autovul.vision.tools.contour_pictures import draw_contours, draw_surfaces, save_contours
-from autovul.vision.tools.loss_contour import POINTS, SPANS, LossContour, axis, loss_contour
+from autovul.vision.tools.loss_contour import POINTS, SPANS, LossContour, Space, axis, loss_contour
 
 if TYPE_CHECKING:
     from autovul.vision.datasets import ImageDataset
@@ -31,9 +31,7 @@ class ContourMeasurement(Options):
     """Which plane the loss is drawn on, and over which images."""
 
     compare: tuple[str, ...] = option((), "Further networks, drawn beside --model on the same scale.")
-    space: Literal["parameter", "input"] = option(
-        "parameter", "What is moved: the first convolution's weights, or the input."
-    )
+    space: Space = option("parameter", "What is moved: the first convolution's weights, or the input.")
     points: int = option(POINTS, "Points a side of the grid; an odd number has the centre on it.", ge=2)
     span: float | None = option(
         None, f"The grid is -span … span ({SPANS['parameter']} for parameters, {SPANS['input']} for input).", gt=0

@@ -20,8 +20,9 @@ from autovul.vision.attacks.record import identify
 from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
 from autovul.vision.models.base import ImageModel
 from autovul.vision.tools.gradient_variance import CHUNK, GradientVariance, gradient_variance
-from autovul.vision.tools.initialisation import initialise
+from autovul.vision.tools.initialisation import Init, initialise
 from autovul.vision.tools.norm_statistics import estimate_norm_statistics
+from autovul.vision.tools.per_sample import Method
 
 if TYPE_CHECKING:
     from autovul.vision.datasets import ImageDataset
@@ -34,7 +35,7 @@ class GradientMeasurement(Options):
 
     sample_num: int = option(512, "Validation images whose gradients are compared.", ge=2, unit="images")
     clip_norm: float | None = option(5.0, "L2 norm to which each gradient is clipped; none: not at all.", gt=0)
-    init: Literal["published", "default", "kaiming"] = option(
+    init: Init = option(
         "published",
         "Initialisation: published (each network's own), or one rule for all: default (PyTorch's), kaiming (He's).",
     )
@@ -44,7 +45,7 @@ class GradientMeasurement(Options):
     statistics_num: int = option(1024, "Training images of that estimate.", ge=2, unit="images")
     seeds: int = option(1, "Repetitions, each with the next seed for weights and images and its own result.", ge=1)
     chunk: int = option(CHUNK, "Images whose gradients are computed together; bounds the memory.", ge=1, unit="images")
-    per_sample: Literal["auto", "layers", "vmap", "loop"] = option(
+    per_sample: Method = option(
         "auto", "How gradients of single images are found: auto takes by rule the one that is fastest, all are exact."
     )
 
