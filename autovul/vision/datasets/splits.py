@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from autovul.vision.datasets.errors import TooFewImages
+
 SPLIT_SEED = 1228
 
 
@@ -98,7 +100,7 @@ def per_class(labels: torch.Tensor, count: int, seed: int = SPLIT_SEED, *, exact
         int64 indices, class by class.
 
     Raises:
-        ValueError: ``exact`` and some class has fewer images.
+        TooFewImages: ``exact`` and some class has fewer.
     """
     order = legacy_shuffle(len(labels), seed)
     chosen = []
@@ -125,10 +127,11 @@ def count_or_all(asked: int, available: int, *, exact: bool, what: str = "images
         what: Their name in the message.
 
     Raises:
-        ValueError: ``asked`` is below 1, there is nothing, or ``exact`` and there are fewer.
+        ValueError: ``asked`` is below 1.
+        TooFewImages: There is nothing, or ``exact`` and there are fewer.
     """
     if asked < 1:
         raise ValueError(f"at least 1 must be asked for, got {asked} {what}")
     if available < (asked if exact else 1):
-        raise ValueError(f"{asked} {what} asked for, {available} there" if exact else f"there are no {what}")
+        raise TooFewImages(f"{asked} {what} asked for, {available} there" if exact else f"there are no {what}")
     return min(asked, available)

@@ -10,7 +10,6 @@ from pydantic import model_validator
 from torch import nn
 
 from autovul.base import environ
-from autovul.base.errors import UserError
 from autovul.base.options import Options, option
 from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result
@@ -77,7 +76,9 @@ class ContourMeasurement(Options):
         """
         require_fitting(model, dataset)
         device = device_of(model)
-        index = legacy_shuffle(len(dataset.valid), seed)[: self._count(dataset)]
+        index, exact = legacy_shuffle(len(dataset.valid), seed), "sample_num" in self.model_fields_set
+        what = f"validation images of {dataset.name}"
+        index = index[: count_or_all(self.sample_num, len(index), exact=exact, what=what)]
         grid = axis(self.span or SPANS[self.space], self.points)
         show = Progress("auto" if progress else "off")
         show.start(self.points**2, done=0)
@@ -115,13 +116,6 @@ class ContourMeasurement(Options):
         draw_surfaces(files["surface"], contours)
         save_contours(files["numbers"], contours)
         return {role: str(path) for role, path in files.items()}
-
-    def _count(self, dataset: ImageDataset) -> int:
-        what, exact = f"validation images of {dataset.name}", "sample_num" in self.model_fields_set
-        try:
-            return count_or_all(self.sample_num, len(dataset.valid), exact=exact, what=what)
-        except ValueError as error:
-            raise UserError(str(error)) from None
 
 
 def _record(contour: LossContour, **made: Any) -> Result:

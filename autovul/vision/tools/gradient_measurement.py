@@ -146,10 +146,7 @@ class GradientMeasurement(Options):
         return _record(found, seconds=cost.seconds, peak_memory=cost.peak_memory, **made)
 
     def _count(self, name: str, available: int, what: str) -> int:
-        try:
-            return count_or_all(getattr(self, name), available, exact=name in self.model_fields_set, what=what)
-        except ValueError as error:
-            raise UserError(str(error)) from None
+        return count_or_all(getattr(self, name), available, exact=name in self.model_fields_set, what=what)
 
 
 def _record(found: GradientVariance, **made: Any) -> Result:
