@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from autovul.base.errors import UserError
-from autovul.base.training.optimiser_classes import optimiser_class
+from autovul.base.training.optimiser_classes import OPTIMISERS
 from autovul.base.training.options import TrainingOptions
 
 FUSED = {"SGD", "Adam", "AdamW"}  # one kernel updates all parameters on CUDA
@@ -28,7 +28,7 @@ def build_optimiser(options: TrainingOptions, parameters: Iterable[nn.Parameter]
         UserError: One of them was changed from its default and the optimiser does not take it, or the optimiser
             refuses the parameters.
     """
-    kind = optimiser_class(options.OptimType)
+    kind = OPTIMISERS.get(options.OptimType)
     accepted = inspect.signature(kind).parameters
     settings: dict[str, Any] = {"lr": options.lr}
     for name in ("momentum", "weight_decay", "nesterov"):

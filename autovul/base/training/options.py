@@ -65,9 +65,9 @@ class TrainingOptions(Options):
     @field_validator("OptimType")
     @classmethod
     def _known_optimiser(cls, name: str) -> str:
-        from autovul.base.training.optimiser_classes import optimiser_class
+        from autovul.base.training.optimiser_classes import OPTIMISERS
 
-        optimiser_class(name)
+        OPTIMISERS.canonical(name)
         return name
 
     @model_validator(mode="after")
