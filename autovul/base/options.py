@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -78,9 +79,10 @@ class Options(pydantic.BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
+            name = str(first["loc"][0]) if first["loc"] else ""
             raise OptionError(
-                f"{type(self).__name__}: {explain(error, type(self))}",
-                option=str(first["loc"][0]) if first["loc"] else "",
+                f"{type(self).__name__}: {_explained(first, name, type(self))}",
+                option=name,
                 rule=first["msg"].removeprefix("Value error, ") if first["type"] == "value_error" else "",
             ) from None
 
@@ -106,10 +108,8 @@ def _as_declared(annotation: Any, value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) and str in kinds else value
 
 
-def explain(error: ValidationError, options: type[Options]) -> str:
-    """The first violation as ``name: what is allowed, got value``."""
-    first = error.errors(include_url=False)[0]
-    name = str(first["loc"][0]) if first["loc"] else ""
+def _explained(first: Mapping[str, Any], name: str, options: type[Options]) -> str:
+    """A violation as ``name: what is allowed, got value``."""
     if first["type"] == "extra_forbidden":
         return f"no option {name!r}{nearest(name, options.model_fields)}"
     message = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
