@@ -5,19 +5,17 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from autovul.base.experiments import Experiment, Scale, experiment_names, load_scale, scale_names
 from autovul.base.options import OptionError
 from autovul.base.report import catalogue
 from autovul.base.report.belonging import option, same
 from autovul.base.report.claims import Finding
+from autovul.base.report.contents import Contents
 from autovul.base.report.sections import OWN
 from autovul.base.report.settings import network_name, option_text, size_marks, weights_suffix
 from autovul.base.result import BOOKKEEPING, Result
-
-if TYPE_CHECKING:
-    from autovul.base.report.contents import Contents
 
 # Options of every run of a sweep, with their defaults.
 PLACES = {

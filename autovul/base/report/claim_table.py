@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from autovul.base.report import claim_words
 from autovul.base.report.claims import Finding
+from autovul.base.report.contents import Contents
 from autovul.base.report.controlled import Controlled
 from autovul.base.report.spreadsheet import Row, table
 from autovul.base.statistics import Difference, Interval, Verdict
-
-if TYPE_CHECKING:
-    from autovul.base.report.contents import Contents
 
 DIFFERENCE = ("difference", "these_low", "these_high", "general_low", "general_high", "permutation_p")
 SHARE = ("share_between_networks", "share_low", "share_high")

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from autovul.base.report import advice, claim_words, formats
+from autovul.base.report.contents import Contents
 from autovul.base.report.side_names import side
-
-if TYPE_CHECKING:
-    from autovul.base.report.contents import Contents
 
 
 def open_claims(contents: Contents) -> dict[str, str]:

@@ -6,17 +6,15 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from autovul.base.atomic import whole_file
 from autovul.base.report import catalogue, claim_figure, formats, wording
 from autovul.base.report.claim_figure import Forest
+from autovul.base.report.contents import Contents
 from autovul.base.report.figures import Axis, Bar, DotPlot
 from autovul.base.report.line_figure import line_figure
 from autovul.base.report.scatter import Scatter
-
-if TYPE_CHECKING:
-    from autovul.base.report.contents import Contents
 
 OTHER, BAND = catalogue.OTHER.colour, "#0b5cad"
 OVER_IMAGES = (0, (1.5, 1.5))  # the line of an interval over images

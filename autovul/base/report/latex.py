@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from autovul.base.report import coverage, formats, text_tables, wording
 from autovul.base.report.claims import Finding
+from autovul.base.report.contents import Contents
 from autovul.base.report.relations import Relation
 from autovul.base.report.text_tables import Table
-
-if TYPE_CHECKING:
-    from autovul.base.report.contents import Contents
 
 INTERVALS = (
     "Intervals at 95 %: these networks, where only seeds vary; in general, over networks (Welch), with p of a"

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from autovul.base.report import advice, claim_words, coverage, sections, standing, text_tables, wording
 from autovul.base.report.claims import Finding
+from autovul.base.report.contents import Contents
 from autovul.base.report.sections import Section
 from autovul.base.report.text_tables import Table
-
-if TYPE_CHECKING:
-    from autovul.base.report.contents import Contents
 
 
 def render(contents: Contents) -> str:

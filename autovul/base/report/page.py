@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from autovul.base import cell_graph
 from autovul.base.report import (
@@ -19,10 +18,8 @@ from autovul.base.report import (
     standing,
     wording,
 )
+from autovul.base.report.contents import Contents
 from autovul.base.report.line_figure import line_figures
-
-if TYPE_CHECKING:
-    from autovul.base.report.contents import Contents
 
 RECORD_PARTS = ("options", "counts", "seconds", "environment", "files")
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from autovul.base.report.claim_table import DIFFERENCE, difference_cells
+from autovul.base.report.contents import Contents
 from autovul.base.report.sections import Section
 from autovul.base.report.spreadsheet import Row, table
 from autovul.base.report.standing import word
-
-if TYPE_CHECKING:
-    from autovul.base.report.contents import Contents
 
 SECTION = ("experiment", "algorithm", "dataset", "data_sha256", "setting")
 NETWORKS = (

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from autovul.base.report import catalogue, claim_words, formats, standing, wording
 from autovul.base.report.claims import Finding
+from autovul.base.report.contents import Contents
 from autovul.base.report.controlled import Controlled
 from autovul.base.report.relations import Relation, correlation_text
 from autovul.base.report.sections import Section
 from autovul.base.statistics import Difference, Interval
-
-if TYPE_CHECKING:
-    from autovul.base.report.contents import Contents
 
 INTERVALS, P = ("95 %, these networks", "95 %, in general"), "p, in general"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import model_validator
 from torch import nn
@@ -15,13 +15,11 @@ from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result
 from autovul.vision.attacks.base import device_of, require_fitting
 from autovul.vision.attacks.record import identify
+from autovul.vision.datasets import ImageDataset
 from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
 from autovul.vision.models.options import ModelOptions
 from autovul.vision.tools.contour_pictures import draw_contours, draw_surfaces, save_contours
 from autovul.vision.tools.loss_contour import POINTS, SPANS, LossContour, Space, axis, loss_contour
-
-if TYPE_CHECKING:
-    from autovul.vision.datasets import ImageDataset
 
 RECORDED = 41  # points a side of the grid in a record
 

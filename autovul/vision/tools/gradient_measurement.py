@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -17,15 +17,13 @@ from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result
 from autovul.vision.attacks.base import device_of, require_fitting
 from autovul.vision.attacks.record import identify
+from autovul.vision.datasets import ImageDataset
 from autovul.vision.datasets.splits import count_or_all, legacy_shuffle
 from autovul.vision.models.base import ImageModel
 from autovul.vision.tools.gradient_variance import CHUNK, GradientVariance, gradient_variance
 from autovul.vision.tools.initialisation import Init, initialise
 from autovul.vision.tools.norm_statistics import estimate_norm_statistics
 from autovul.vision.tools.per_sample import Method
-
-if TYPE_CHECKING:
-    from autovul.vision.datasets import ImageDataset
 
 STATISTICS_BATCH = 128
 
