@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from autovul.base.experiments import Experiment, load_experiments
+from autovul.base.report import claim_table, console, figure_files, latex, markdown, page, result_tables, spreadsheet
 from autovul.base.report.contents import Contents
 from autovul.base.report.doubts import with_doubts_of_weights
 from autovul.base.report.settings import network_name
@@ -23,38 +24,26 @@ class Report(Contents):
 
     def html(self) -> str:
         """A page that needs no other file and no network."""
-        from autovul.base.report.page import render
-
-        return render(self)
+        return page.render(self)
 
     def text(self) -> str:
         """The same findings in fixed-width columns, for a terminal."""
-        from autovul.base.report.console import render
-
-        return render(self)
+        return console.render(self)
 
     def markdown(self) -> str:
         """The claims with their networks and controls, and the group means of every section, as Markdown."""
-        from autovul.base.report.markdown import render
-
-        return render(self)
+        return markdown.render(self)
 
     def csv(self) -> str:
         """Every metric of every record, one a line, pooled with nothing."""
-        from autovul.base.report.spreadsheet import render
-
-        return render(self.results)
+        return spreadsheet.render(self.results)
 
     def claims_csv(self) -> str:
         """Every claim and every control of it, one a line."""
-        from autovul.base.report.claim_table import render
-
-        return render(self)
+        return claim_table.render(self)
 
     def tables(self) -> dict[str, str]:
         """Networks, comparisons of groups, and relations, as comma-separated values by the names of their files."""
-        from autovul.base.report import result_tables
-
         return {
             "networks.csv": result_tables.networks(self),
             "comparisons.csv": result_tables.comparisons(self),
@@ -63,15 +52,11 @@ class Report(Contents):
 
     def latex(self) -> str:
         """The claims as LaTeX tables."""
-        from autovul.base.report.latex import render
-
-        return render(self)
+        return latex.render(self)
 
     def write_figures(self, folder: Path, kind: Literal["png", "pdf"]) -> list[Path]:
         """The claims' figures as files; this alone needs matplotlib."""
-        from autovul.base.report.figure_files import write
-
-        return write(self, folder, kind)
+        return figure_files.write(self, folder, kind)
 
 
 def build(
