@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -70,6 +71,4 @@ def _open(path: str) -> Any:
 
 
 def _plane(band: Any) -> Tensor:
-    import numpy as np
-
     return torch.from_numpy(np.asarray(band, dtype=np.float32) / 255)

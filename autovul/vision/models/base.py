@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from autovul.base.checkpoint import save_state
 from autovul.base.errors import UsageError, nearest
 from autovul.vision.models.registry import DataShape, Network, Parts
 from autovul.vision.models.weights import fitting
@@ -136,8 +137,6 @@ class ImageModel(nn.Module):
 
     def save(self, path: str | Path) -> None:
         """Write the bare ``state_dict`` to a file, whole or not at all."""
-        from autovul.base.checkpoint import save_state
-
         save_state(path, self.state_dict())
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from autovul.base.checkpoint import load_state
 from autovul.base.errors import UserError, nearest
 from autovul.vision.models.registry import Parts, networks
 
@@ -33,8 +34,6 @@ def fitting(path: str | Path, own: State, title: str, *, has_head: bool) -> Stat
     Raises:
         UserError: The file is missing or damaged, or does not fit.
     """
-    from autovul.base.checkpoint import load_state
-
     state = _unwrapped(load_state(path), own)
     own_head, its_head = ({key for key in keys if key.startswith(AUXILIARY)} for keys in (own, state))
     if not own_head:

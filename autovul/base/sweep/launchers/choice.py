@@ -7,6 +7,8 @@ from pathlib import Path
 
 from autovul.base.errors import UsageError
 from autovul.base.sweep.launchers.local import LocalLauncher
+from autovul.base.sweep.launchers.ray import RayLauncher
+from autovul.base.sweep.launchers.slurm import SlurmLauncher
 from autovul.base.sweep.options import MachineOptions
 from autovul.base.sweep.task import Launcher
 
@@ -36,16 +38,11 @@ def choose(options: MachineOptions, device: str, folder: Path) -> tuple[Launcher
         return _local(options, device)
     if gpus is not None and gpus > 1 and gpus != int(gpus):
         raise UsageError(f"--gpus: a share of one GPU, or a whole number of them, not {gpus:g}")
-    # Each only when asked for: the packages below are extras.
     if options.launcher == "slurm":
-        from autovul.base.sweep.launchers.slurm import SlurmLauncher
-
         if gpus is not None and gpus != int(gpus):
             raise UsageError(f"--gpus: Slurm gives whole GPUs, not {gpus:g}")
         jobs = SlurmLauncher(options, gpus, folder / "slurm")
         return jobs, jobs.gpus
-    from autovul.base.sweep.launchers.ray import RayLauncher
-
     launcher = RayLauncher(options.address, threads=options.threads, gpus=gpus, jobs=options.jobs)
     return launcher, launcher.gpus
 
