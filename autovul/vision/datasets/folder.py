@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from autovul.vision.datasets.dataset import ImageDataset, ImageSplit
+from autovul.vision.datasets.eight_bits import eight_bits
 from autovul.vision.datasets.errors import DamagedData, MissingData
 from autovul.vision.datasets.facts import measured
 from autovul.vision.datasets.options import DataOptions
 from autovul.vision.datasets.splits import stratified_split
-from autovul.vision.utils.eight_bits import eight_bits
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
 VALID_NAMES = ("valid", "val", "test")

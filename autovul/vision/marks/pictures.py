@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from autovul.base.errors import UserError, nearest
-from autovul.vision.utils.eight_bits import eight_bits
+from autovul.vision.datasets.eight_bits import eight_bits
 
 MODES = {1: "LA", 3: "RGBA"}  # Pillow's names, by the number of colour channels; A is opacity
 
