@@ -22,7 +22,6 @@ from autovul.base.settings.yaml_strict import Located
 
 DEFAULT = "default"
 _KINDS = ("base", "vision")  # folders that a layer's files lie in
-_SUFFIXES = (".yaml", ".yml")
 _OTHER_SUFFIXES = (".json", ".toml", ".ini")
 _LIKE_A_NAME = 0.8  # how similar a data-set key must be to a registered name to be taken for a slip
 
@@ -45,7 +44,7 @@ class Layer:
         Raises:
             UsageError: A folder cannot be read.
         """
-        return [each for each in self._visible() if each.suffix.lower() in _SUFFIXES]
+        return [each for each in self._visible() if each.suffix.lower() in yaml_strict.ENDINGS]
 
     def ignored(self) -> list[tuple[Path, str]]:
         """Files that look like configuration and are not read, and why not."""
@@ -55,7 +54,7 @@ class Layer:
         # A folder that has none of a layer's may be another program's.
         beside = _visible(self.folders[0].parent) if any(folder.is_dir() for folder in self.folders) else []
         below = [inner for each in here if each.is_dir() for inner in _visible(each)]
-        misplaced = [each for each in (*beside, *below) if each.suffix.lower() in _SUFFIXES]
+        misplaced = [each for each in (*beside, *below) if each.suffix.lower() in yaml_strict.ENDINGS]
         return [
             *((each, "its name ends in neither .yaml nor .yml") for each in other),
             *((each, f"it is not in {folders} itself") for each in misplaced),

@@ -15,7 +15,7 @@ from autovul.base.settings import yaml_strict
 from autovul.base.settings.yaml_strict import Located
 
 _FOLDER = Path(__file__).parent
-FILE_ENDINGS = (".yaml", ".yml")
+FILE_ENDINGS = yaml_strict.ENDINGS
 # The order of the paper: what needs no training last among equals, so that trained networks come first.
 _ORDER = (
     *("table1", "fig2", "distance", "fig6", "fig7", "fig9", "fig10", "fig12"),

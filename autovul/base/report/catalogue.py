@@ -168,6 +168,9 @@ COMPARISONS = (
     *(("yours", "manual"), ("yours", "nas"), ("yours", "sampled")),
 )
 
+# The commands whose records tell what weights are like by themselves.
+OF_WEIGHTS = ("train", "validate")
+
 # Options that change a network's size, with the published value: a network with another one is marked.
 SHAPE = {"width": 1.0, "layers": 20, "init_channels": 36}
 # Options of a network's structure, which one group has and another has not.

@@ -26,7 +26,7 @@ def controls(finding: Finding, trainings: Trainings, sections: Sequence[Section]
         return []
     declared = finding.claim.controls.items()
     found = [_own(finding, *each) for name, control in declared for each in _numbered(finding, name, control)]
-    if finding.experiment.command not in ("train", "validate"):
+    if finding.experiment.command not in catalogue.OF_WEIGHTS:
         found.append(equal_accuracy(finding, sections, trainings))
     found.append(equal_size(finding, sections))
     if finding.claim.halves in OF_TRAINING:

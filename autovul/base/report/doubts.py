@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 
-from autovul.base.report import wording
+from autovul.base.report import catalogue, wording
 from autovul.base.report.claims import Finding
 from autovul.base.report.controlled import Controlled
 from autovul.base.report.sections import doubtful
 from autovul.base.result import Result
-
-OF_WEIGHTS = ("train", "validate")
 
 
 def with_doubts_of_weights(results: Iterable[Result]) -> list[Result]:
@@ -19,7 +17,7 @@ def with_doubts_of_weights(results: Iterable[Result]) -> list[Result]:
     results = list(results)
     of_weights: dict[tuple[str, str], list[object]] = {}
     for result in results:
-        if result.weights_sha256 and result.experiment in OF_WEIGHTS and result.status == "ok":
+        if result.weights_sha256 and result.experiment in catalogue.OF_WEIGHTS and result.status == "ok":
             of_weights.setdefault((result.weights_sha256, result.data_sha256), []).extend(_doubts(result))
     return [_with(result, of_weights.get((result.weights_sha256, result.data_sha256), [])) for result in results]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Literal, get_args
 
+from autovul.base.report import catalogue
 from autovul.base.report.sections import Network, Run
 from autovul.base.report.settings import network_name, size_marks, weights_suffix
 from autovul.base.result import LARGEST, Metric, Result
@@ -31,7 +32,7 @@ class Trainings:
         by_weights: dict[str, _Values] = {}
         by_network: dict[_Key, dict[str, _Values]] = {}
         # What stands last wins: a training's own validation over another one's, the newest among equals.
-        ordered = (r for r in results if r.status == "ok" and r.experiment in ("train", "validate"))
+        ordered = (r for r in results if r.status == "ok" and r.experiment in catalogue.OF_WEIGHTS)
         for result in sorted(ordered, key=lambda r: (r.experiment == "train", str(r.environment.get("created", "")))):
             found = {name: result.metrics[name].value for name in OF_TRAINING if name in result.metrics}
             known = {name: value for name, value in found.items() if value is not None}

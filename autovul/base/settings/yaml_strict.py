@@ -17,6 +17,7 @@ import yaml
 from autovul.base.errors import UsageError
 from autovul.base.settings.option_types import INTEGER, LONGEST_NUMBER, NUMBER, quote
 
+ENDINGS = (".yaml", ".yml")
 _PREFIX = "tag:yaml.org,2002:"
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
