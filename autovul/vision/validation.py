@@ -8,7 +8,6 @@ from autovul.base import environ
 from autovul.base.errors import UserError
 from autovul.base.result import Metric, Result
 from autovul.base.trainer import evaluate
-from autovul.base.training.history import Evaluation
 from autovul.vision.attacks.base import device_of, require_fitting, require_model_and_data
 from autovul.vision.attacks.record import identify
 from autovul.vision.datasets import ImageDataset
@@ -29,22 +28,17 @@ def validate(model: nn.Module, dataset: ImageDataset, *, seed: int = 1228, batch
         found = evaluate(asked, dataset.valid_batches(batch_size, device))
     if found.loss != found.loss:
         raise UserError("the model's logits are not finite: the network has diverged")
-    return Result(
-        experiment="validate",
-        seed=seed,
-        metrics=evaluation_metrics(found),
-        seconds=cost.seconds,
-        peak_memory=cost.peak_memory,
-        **identify(model, dataset),
-    )
-
-
-def evaluation_metrics(found: Evaluation) -> dict[str, Metric]:
-    """The metrics of an evaluation, in percent and nats."""
     metrics = {
         "valid_accuracy": Metric(100 * found.accuracy, "%", found.count),
         "valid_loss": Metric(found.loss, "nats", found.count),
     }
     if found.top5 is not None:
         metrics["top5_accuracy"] = Metric(100 * found.top5, "%", found.count)
-    return metrics
+    return Result(
+        experiment="validate",
+        seed=seed,
+        metrics=metrics,
+        seconds=cost.seconds,
+        peak_memory=cost.peak_memory,
+        **identify(model, dataset),
+    )

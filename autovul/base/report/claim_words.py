@@ -28,16 +28,11 @@ def sides(finding: Finding) -> str:
     return f"{first} {formats.MINUS} {second}" if second else first
 
 
-def unit(finding: Finding) -> str:
-    """The unit of the claim's numbers: the claim's own, else that of the records."""
-    return finding.claim.unit or finding.reading.unit
-
-
 def expectation(finding: Finding) -> str:
     """What is claimed to come out, in numbers."""
     claim, shown = finding.claim, finding.reading.unit
     if claim.range is not None:
-        return f"{_short(claim.range[0])} to {_short(claim.range[1])} {unit(finding)}".rstrip()
+        return f"{_short(claim.range[0])} to {_short(claim.range[1])} {claim.unit or shown}".rstrip()
     if claim.expected is None:
         return claim.direction or formats.NONE
     text = _signed(claim.expected)

@@ -28,15 +28,10 @@ def load_checked(content: bytes, md5: str, source: str) -> Any:
     Raises:
         DamagedData: The checksum differs, the pickle is broken, or it asks for anything but an array.
     """
-    check_md5(content, md5, source)
-    return load_plain(content, source)
-
-
-def check_md5(content: bytes, md5: str, source: str) -> None:
-    """Refuse bytes of another checksum than the published one."""
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != md5:
         raise DamagedData(f"{source}: MD5 {found}, published is {md5}; the file is damaged or another: fetch it again")
+    return load_plain(content, source)
 
 
 def load_plain(content: bytes, source: str) -> Any:
