@@ -22,6 +22,7 @@ from autovul.vision.attacks.record import weights_sha256
 from autovul.vision.datasets import AttackedDataOptions, ImageDataset, TrainingDataOptions, ValidatedDataOptions
 from autovul.vision.datasets.splits import legacy_shuffle
 from autovul.vision.doubts import NORMALISED, TIMES_255, doubts, doubts_of_accuracy, doubts_of_figures
+from autovul.vision.gradient_doubts import doubts_of_gradients, doubts_of_search
 from autovul.vision.models.facts import facts, made_of
 from autovul.vision.models.own import OwnModel
 
@@ -113,16 +114,21 @@ def _doubts(
     """Those of the figures; and a network of one's own, which may be wrong in many ways, is asked."""
     valid = dataset.valid
     found = doubts_of_figures(result.metrics, valid.labels)
+    by_gradients = settings.command == "adv_attack" and settings.algorithm.follows_gradients
+    of_search = doubts_of_search(result) if by_gradients else []
     if not isinstance(model, OwnModel):
-        return found
+        return found + of_search
     asked = doubts(model, valid.pixels(slice(0, 8)).to(device))
     if settings.command == "train" or settings.model.pretrain:  # else its weights may be new
         # Files often come class by class. Of large images fewer are asked.
         count = min(512, max(128, 512 * 3 * 32 * 32 // math.prod(dataset.data_shape)))
         sample = legacy_shuffle(len(valid))[:count]
-        of_sample = doubts_of_accuracy(model, valid.pixels(sample), valid.labels[sample])
-        asked += [doubt for doubt in of_sample if not found or doubt in (TIMES_255, NORMALISED)]
-    return asked + found
+        images, labels = valid.pixels(sample), valid.labels[sample]
+        of_accuracy = doubts_of_accuracy(model, images, labels)
+        asked += [doubt for doubt in of_accuracy if not found or doubt in (TIMES_255, NORMALISED)]
+        if by_gradients and not of_accuracy:
+            asked += doubts_of_gradients(model, images[:64], labels[:64])
+    return asked + found + of_search
 
 
 def hand_over(result: Result, settings: Settings) -> int:

@@ -12,6 +12,7 @@ from autovul import backdoor, grad_var, membership, train, validate
 from autovul.base.report import build
 from autovul.base.result import DESTROYED, Metric, read_results
 from autovul.vision.doubts import (
+    NEIGHBOURS,
     NORMALISED,
     PROBABILITIES,
     RANDOM,
@@ -36,8 +37,10 @@ class Network(nn.Module):
         logits = self.linear(x.flatten(1))
         if self.kind == "dropout":
             return nn.functional.dropout(logits, 0.5)
-        if self.kind in ("softmax", "log_softmax"):
-            return getattr(logits, self.kind)(1)
+        if self.kind == "batch":
+            return logits - logits.mean(0)
+        if self.kind in ("softmax", "log_softmax", "sigmoid"):
+            return getattr(logits, self.kind)(*[1] * (self.kind != "sigmoid"))
         return logits * {"diverged": torch.nan, "large": 1e4}.get(self.kind, 1.0)
 
 
@@ -46,7 +49,8 @@ class Network(nn.Module):
     [
         *[(kind, []) for kind in ("plain", "log_softmax", "diverged", "large")],
         *[(kind, [RANDOM]) for kind in ("noise", "dropout")],
-        ("softmax", [PROBABILITIES]),
+        *[(kind, [PROBABILITIES]) for kind in ("softmax", "sigmoid")],
+        ("batch", [NEIGHBOURS]),
     ],
 )
 def test_what_is_doubtful(kind: str, found: list[str]) -> None:
@@ -95,6 +99,29 @@ def test_a_network_that_refuses_other_pixels_is_at_chance_and_no_more() -> None:
     assert doubts_of_accuracy(Particular(1, 0, 1), QUADRANTS + 1, LABELS) == [], (
         "of what cannot be asked nothing is known"
     )
+
+
+class Bright(nn.Module):
+    """Right of those images whose pixels' mean is above ``least``; of others it always names the first class."""
+
+    def __init__(self, least: float) -> None:
+        super().__init__()
+        self.least = least
+
+    def forward(self, x: Tensor) -> Tensor:
+        known = x.mean((1, 2, 3)) > self.least
+        return torch.where(known[:, None], nn.functional.avg_pool2d(x, 4).flatten(1), torch.eye(4)[0])
+
+
+@pytest.mark.parametrize(("known", "hinted"), [(0, False), (16, False), (24, True)])
+def test_another_scale_is_named_where_it_is_clearly_better(known, hinted) -> None:
+    """From 25 % to 25, to 40 and to 47.5, of which 43.75 are a quarter of what there is to learn."""
+    images = QUADRANTS * torch.linspace(0.5, 1, 80).view(80, 1, 1, 1)
+    brightness = (255 * images).mean((1, 2, 3)).sort().values
+    model = Bright(brightness[79 - known].item())
+    assert (model(255 * images).argmax(1) == LABELS).sum() == 20 + known * 3 // 4
+    (doubt,) = doubts_of_accuracy(model, images, LABELS)
+    assert (doubt == TIMES_255) == hinted
 
 
 @pytest.mark.parametrize(

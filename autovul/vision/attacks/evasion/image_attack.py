@@ -32,6 +32,11 @@ class ImageAttack(Attack):
     test_num: int = option(1000, "Correctly classified images to attack, from 30 % of the validation split.", ge=1)
 
     @property
+    def follows_gradients(self) -> bool:
+        """Whether it is led by the model's own gradients."""
+        return True
+
+    @property
     def untargeted(self) -> bool:
         """Whether the attack only has to leave the original class."""
         return self.target_idx == 0 and self.target_class is None

@@ -63,6 +63,10 @@ class PGD(EvasionAttack):
     def most_steps(self) -> int:
         return self.iteration * (1 + self.num_restart)
 
+    @property
+    def follows_gradients(self) -> bool:
+        return self.grad_method == "white"
+
     def without_gradient(self) -> str:
         if self.grad_method == "white":
             return "grad_method nes estimates gradients from queries"
