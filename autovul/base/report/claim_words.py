@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from autovul.base.experiments import Claim, Experiment, experiment_names
@@ -79,6 +80,24 @@ def tone(finding: Finding) -> str:
     """How the verdict's label is coloured: good, bad or neither."""
     direction = finding.verdict.direction if finding.verdict else None
     return {"holds": "good", "fails": "bad"}.get(direction or "", "open")
+
+
+def tally(findings: Sequence[Finding]) -> str:
+    """How many claims about a difference hold, in a sentence; empty where there are none."""
+    judged = [each for each in findings if each.claim.range is None and each.claim.goal is not None]
+    if not judged:
+        return ""
+    counts = Counter(each.verdict.direction if each.verdict else NO_VERDICT for each in judged)
+    claims = f"{formats.plural(len(judged), 'claim')} about a difference"
+    if counts[NO_VERDICT] == len(judged):
+        chance = all(not each.doubtful and not each.confounds and each.reading.seeds[0] == 1 for each in judged)
+        why = ": with one seed per network, design cannot be told from chance" if chance else ""
+        return f"No verdict on {'any of ' if len(judged) > 1 else ''}{claims}{why}."
+    words = {"holds": "holds for", "fails": "fails for", "undecided": "is undecided for"}
+    parts = [f"{text} {counts[direction]}" for direction, text in words.items() if counts[direction]]
+    rest = f"; {counts[NO_VERDICT]} {'has' if counts[NO_VERDICT] == 1 else 'have'} {NO_VERDICT}"
+    found = f"the direction {formats.listed(parts)}, before controls{rest if counts[NO_VERDICT] else ''}"
+    return f"Of {claims}, {found}."
 
 
 def sentences(finding: Finding) -> list[str]:

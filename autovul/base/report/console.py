@@ -18,6 +18,7 @@ def render(contents: Contents) -> str:
     """Heading, counts, the claims, and for each section its findings, notes and tables."""
     totals = contents.totals
     lines = [wording.QUESTION, "=" * len(wording.QUESTION), *_wrapped(totals.sentence)]
+    lines += _wrapped(tally) if (tally := claim_words.tally(contents.findings)) else []
     lines += _columns([(f"  {name}", text) for name, text in totals.lines()], "ll") if contents.results else []
     lines += [] if contents.results else ["", *_wrapped(wording.EMPTY)]
     for path, reason in contents.refused:

@@ -49,5 +49,5 @@ def measured(contents: Contents) -> str:
     shares = formats.listed(f"{len(there)} of {len(all_)} {side([group])}" for group, all_, there in groups)
     lacking = [name for _, all_, there in groups for name in all_ if name not in there]
     return (
-        f"Measured are {shares} networks, and verdicts are about these. Without records: {formats.listed(lacking, 8)}."
+        f"{shares} networks were measured, and verdicts are about these. Without records: {formats.listed(lacking, 8)}."
     )

@@ -14,6 +14,7 @@ from autovul.base.report.text_tables import Table
 def render(contents: Contents) -> str:
     """Heading, a table of all claims, each claim with its networks and controls, the sections."""
     lines = [f"# {wording.QUESTION}", "", escaped(contents.totals.sentence)]
+    lines += ["", f"**{escaped(tally)}**"] if (tally := claim_words.tally(contents.findings)) else []
     if not contents.results:
         lines += ["", wording.EMPTY]
     if contents.refused:
