@@ -129,7 +129,12 @@ EXPERIMENTS = {
         "The spread of the clipped gradients of single images, summed over all parameters, on a log10 scale.",
         ("log10_gradient_variance", "gradient_variance", "zero_gradients", "clipped_gradients"),
     ),
-    "loss_contour": Experiment("Loss contour", "The loss around the network's parameters or around its images."),
+    "loss_contour": Experiment(
+        "Loss contour",
+        "The loss on a plane around the network's parameters or around its images: how much higher it is there, in the"
+        " mean, than at the centre.",
+        ("mean_loss_change", "largest_loss", "center_loss"),
+    ),
 }
 
 METRICS = {
@@ -161,6 +166,9 @@ METRICS = {
     "loss_auc": MetricInfo("AUC, loss", easier=1, chance=0.5),
     "log10_gradient_variance": MetricInfo("log10 of the gradient variance"),
     "gradient_variance": MetricInfo("Gradient variance"),
+    "mean_loss_change": MetricInfo("Mean change of the loss"),
+    "largest_loss": MetricInfo("Largest loss"),
+    "center_loss": MetricInfo("Loss at the centre"),
 }
 
 COMPARISONS = (

@@ -13,6 +13,7 @@ from autovul.base.report.side_names import side_names
 from autovul.base.statistics import Interval
 
 ROW, MAX_LABEL = 40, 46
+SIDES = {"lower": "left", "higher": "right"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Forest:
-    """A claim's differences below each other; places are in percent of the width, which `label` names."""
+    """A claim's differences below each other; places are in percent of the width, which `label` names.
+
+    `claimed` says where it should lie, if the claim is of a direction only.
+    """
 
     axis: Axis
     rows: tuple[Row, ...]
@@ -39,6 +43,7 @@ class Forest:
     label: str
     title: str
     description: str
+    claimed: str = ""
 
 
 def forest(finding: Finding, controls: Sequence[Controlled]) -> Forest | None:
@@ -61,6 +66,7 @@ def forest(finding: Finding, controls: Sequence[Controlled]) -> Forest | None:
     axis = value_axis([0.0, *(entry[2] for entry in entries), *(band or ())], [entry[3] for entry in entries])
     rows = tuple(_row(*entry, unit, axis, ROW * index) for index, entry in enumerate(entries))
     expected = f" Expected: {claim_words.expectation(finding)}." if band else ""
+    aimed = f" Claimed: {SIDES[claim.direction]} of 0." if claim.direction else ""
     label = f"difference in {_within(wording.title(finding.reading.metric, _points(unit)))}"
     return Forest(
         axis=axis,
@@ -70,7 +76,8 @@ def forest(finding: Finding, controls: Sequence[Controlled]) -> Forest | None:
         height=ROW * len(rows),
         label=formats.capital(label),
         title=f"{claim_words.sides(finding)}: {label}",
-        description=f"{'. '.join(f'{row.label}: {row.text}' for row in rows)}.{expected}",
+        description=f"{'. '.join(f'{row.label}: {row.text}' for row in rows)}.{expected}{aimed}",
+        claimed=aimed.lstrip(),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
@@ -72,7 +73,8 @@ def _drawings(contents: Contents) -> Iterator[tuple[str, Any, str, str]]:
                 yield f"{stem}_{_slug(controlled.name)}", line, f"{covariate.name}, {covariate.unit}", title
         for relation in contents.relations.get(finding.number, ()):
             unit = next((f", {t.unit}" for t in catalogue.TRAITS.values() if t.unit and t.title == relation.fact), "")
-            yield f"{stem}_against-{_slug(relation.fact)}", relation.figure, relation.fact + unit, metric
+            figure = dataclasses.replace(relation.figure, sentence=f"{relation.sentence} In brackets: 95 % intervals.")
+            yield f"{stem}_against-{_slug(relation.fact)}", figure, relation.fact + unit, metric
 
 
 def _slug(name: str) -> str:

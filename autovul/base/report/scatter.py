@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from autovul.base.report import formats
+from autovul.base.report import catalogue, formats
 from autovul.base.report.figures import Axis, nice_axis
 from autovul.base.report.sections import Network
 
@@ -49,6 +49,11 @@ class Scatter:
     x_axis: Axis
     y_axis: Axis
     sentence: str
+
+    @property
+    def groups(self) -> list[str]:
+        """The groups of its points, for a legend."""
+        return sorted({point.network.group for point in self.points}, key=catalogue.group_rank)
 
     @property
     def description(self) -> str:

@@ -371,6 +371,13 @@ def test_every_form_of_the_report_has_every_verdict(full):
             assert row["direction"] == (found.verdict.direction if found.verdict else "")
 
 
+def test_a_figure_says_on_which_side_a_claim_without_a_band_lies(full):
+    sides = {"distance": "Claimed: left of 0.", "trained_faster": "Claimed: left of 0.", "fig2": ""}
+    for name, words in sides.items():
+        found = finding(full, name)
+        assert forest(found, full.controls[found.number]).claimed == words
+
+
 def test_the_figure_shows_the_band_zero_and_every_interval_in_proportion(full):
     found = finding(full, "fig2")
     drawn = forest(found, full.controls[found.number])

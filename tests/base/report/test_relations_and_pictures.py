@@ -32,6 +32,19 @@ def test_a_relation_is_spearmans_over_networks(report):
     assert found["depth"].missing == 0
 
 
+def test_a_scatter_has_a_legend_of_its_groups(report):
+    assert related(report, "fig2")["depth"].figure.groups == ["manual", "nas"]
+    html = report.html()
+    assert html.count('<span class="groups"') == html.count('<figure class="scatter">') > 3
+
+
+def test_a_contour_is_read_by_what_the_loss_rises_by():
+    values = {"center_loss": 0.1, "mean_loss_change": 0.4, "largest_loss": 2.0}
+    metrics = {name: Metric(value, "nats", 100) for name, value in values.items()}
+    (section,) = build([r.replace(metrics=metrics) for r in campaign(1, ["loss_contour"])[:1]]).sections
+    assert section.metrics == ("mean_loss_change", "largest_loss", "center_loss")
+
+
 @pytest.mark.parametrize(
     ("slope", "words"),
     [(0.0, "undecided within Manual and NAS"), (9.0, "the two rise together within Manual and NAS")],
