@@ -15,3 +15,7 @@ controls=(--norm inf --sample_num 50 --confidence_filter none --init published -
 "$venv/bin/autovul" reproduce table1 fig2 distance fig6 fig7 fig9 fig10 fig12 loss_contour "${words[@]}" "${controls[@]}" "$@"
 echo
 echo "Open $PWD/data/report/report.html in a browser."
+if [ "${SEEDS:-1}" = 1 ]; then
+    echo "One seed gives no verdicts. SEEDS=3 bash bash/quickstart.sh adds two more and keeps what is there."
+fi
+echo "Commands that the page names are for this folder: cd $PWD && . $venv/bin/activate"
