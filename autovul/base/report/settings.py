@@ -11,6 +11,8 @@ from autovul.base.report import catalogue
 from autovul.base.report.sections import Run
 from autovul.base.result import BOOKKEEPING, Result
 
+NOT_GIVEN = "not given"
+
 
 def network_name(result: Result) -> str:
     """The model's name without the suffix that a repetition with another seed carries."""
@@ -40,6 +42,8 @@ def option_text(value: Any) -> str:
     """An option's value as people write it: a bound such as 0.03137254901960784 is 8/255."""
     if isinstance(value, float) and abs(value) < 1 and len(repr(value)) > 8 and _is_whole(255 * value):
         return f"{round(255 * value)}/255"
+    if value is None:
+        return NOT_GIVEN
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
 
 

@@ -10,7 +10,7 @@ from autovul.base.report import catalogue
 from autovul.base.report.division import Part, by_setting
 from autovul.base.report.own_size import sizes
 from autovul.base.report.sections import Network, Run, Section
-from autovul.base.report.settings import network_name, settings_of, size_marks, varying
+from autovul.base.report.settings import NOT_GIVEN, network_name, settings_of, size_marks, varying
 from autovul.base.result import Result
 
 
@@ -132,10 +132,14 @@ def _metrics(experiment: str, results: list[Result]) -> tuple[str, ...]:
 
 
 def _differing(networks: list[Network]) -> dict[str, dict[str, list[str]]]:
-    """As `varying`; an option of structure only where networks of a kind differ in it, since other kinds lack it."""
+    """As `varying`; an option of structure only where networks of a kind differ in it, since other kinds lack it.
+
+    One that is not given is as published or not there at all, and neither is to be compared with care.
+    """
     runs = [run for network in networks for run in network.good]
     kinds: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         kinds["cells" if "genotype" in run.result.facts else run.result.group].append(run)
-    within = {name for members in kinds.values() for name in varying(members)}
+    given = (found for members in kinds.values() for found in varying(members).items())
+    within = {name for name, values in given if len(values.keys() - {NOT_GIVEN}) > 1}
     return {name: found for name, found in varying(runs).items() if name not in catalogue.STRUCTURE or name in within}

@@ -51,6 +51,19 @@ def test_an_option_that_varies_within_a_network_divides_the_section():
     assert len(found[0].comparisons) > 0 and not found[1].comparisons
 
 
+@pytest.mark.parametrize(("first", "second", "told"), [(None, 0.0, False), (None, None, False), (0.5, 0.0, True)])
+def test_an_option_of_structure_that_is_not_given_is_no_difference(first, second, told):
+    """A network without dropout has none to give."""
+    (section,) = sections(
+        make("resnet", "manual", options={"dropout": first}),
+        make("vgg", "manual", options={"dropout": second}),
+        make("darts", options={"dropout": 0.0}),
+    )
+    assert ("differ in dropout" in notes(section)) == told
+    (section,) = sections(make("a", options={"queries": None}), make("b", options={"queries": 8}))
+    assert "queries: not given (a) and 8 (b)" in notes(section)
+
+
 def test_networks_are_in_the_order_of_groups_and_of_the_numbers_in_their_names():
     names = ["sampled_10", "sampled_9", "sampled_100", "sampled_9b", "sampled_x"]
     (section,) = sections(*(make(name, "sampled") for name in names), make("z", "manual"), make("10", "manual"))
