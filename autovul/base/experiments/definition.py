@@ -54,6 +54,7 @@ class Claim(Options):
         expected, tolerance: Of the difference.
         direction: Whether ``first`` is higher or lower, where no number is expected.
         range: Least and greatest value of a network.
+        data: The data set that a range is about; on others networks are shown and not judged.
         in_general: Whether it is about what networks were drawn from, and judged by how much these differ as well;
             otherwise it is about these networks, and judged by the interval in which only seeds vary.
         controls: Other readings by name.
@@ -70,6 +71,7 @@ class Claim(Options):
     tolerance: float | None = option(None, "Half the width of the expected band.", gt=0)
     direction: Literal["higher", "lower"] | None = option(None, "Of the difference, where no number is expected.")
     range: tuple[float, float] | None = option(None, "Least and greatest value of a network.")
+    data: Name | None = option(None, "The data set that a range is about.")
     in_general: bool = option(False, "Judged by how much networks differ, too.")
     controls: dict[str, Control] = option({}, "Other readings by name.")
 
@@ -85,6 +87,8 @@ class Claim(Options):
             raise ValueError("tolerance goes with expected")
         if self.in_general and self.range is not None:
             raise ValueError("in_general goes with a difference, not with a range")
+        if self.data is not None and self.range is None:
+            raise ValueError("data goes with a range")
         if self.range is not None and not self.range[0] < self.range[1]:
             raise ValueError(f"range must be least, greatest; got {self.range[0]}, {self.range[1]}")
         return self

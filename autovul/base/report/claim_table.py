@@ -61,7 +61,7 @@ def _claim(finding: Finding) -> Row:
         "tolerance": claim.tolerance,
         "seeds_needed": finding.seeds_needed,
         **_share(finding.share_between_networks),
-        "inside": len(finding.inside) if claim.range else None,
+        "inside": len(finding.inside) if claim.range and not claim_words.of_other_data(finding) else None,
         "note": claim_words.reasons(finding),
     }
 

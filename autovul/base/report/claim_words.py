@@ -65,6 +65,7 @@ def label(finding: Finding) -> str:
     if finding.claim.range is not None:
         inside, networks = len(finding.inside), len(finding.reading.first)
         text = f"{inside} of {networks} inside" if networks else NO_VERDICT
+        text = f"not judged: about {finding.claim.data}" if of_other_data(finding) else text
         text += f", {len(finding.doubtful)} doubtful" if finding.doubtful else ""
     elif finding.doubtful:
         text = wording.not_judged(finding.doubtful)
@@ -74,6 +75,11 @@ def label(finding: Finding) -> str:
         text = verdict_text(finding.verdict)
     wanted, absent = (sum(map(len, sides)) for sides in (finding.wanted, finding.absent))
     return f"{text} ({wanted - absent} of {wanted} networks)" if absent else text
+
+
+def of_other_data(finding: Finding) -> bool:
+    """Whether the claim is about another data set than the one that was measured."""
+    return finding.claim.data not in (None, finding.section.dataset)
 
 
 def tone(finding: Finding) -> str:
@@ -206,6 +212,10 @@ def _of_a_range(finding: Finding, metric: str) -> list[str]:
         f"{metric}: {share} lie in {expectation(finding)}; {below} below it,"
         f" {len(networks) - len(inside) - below} above."
     ]
+    if of_other_data(finding):
+        found.append(
+            f"The claim is about {finding.claim.data}; these are {finding.section.dataset}, which it says nothing of."
+        )
     if finding.doubtful:
         found.append(doubts(finding))
     if finding.reading.seeds[0] < 2:

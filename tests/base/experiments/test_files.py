@@ -97,6 +97,7 @@ def test_an_own_experiment_joins_those_of_the_package(tmp_path):
         (("expected: 5", "direction: less"), "direction must be 'higher' or 'lower', got 'less'"),
         (("    second: [manual]\n", ""), "a claim needs one of second"),
         (("    second: [manual]\n", "    second: [manual]\n    halves: depth\n"), "a claim needs one of second"),
+        (("    second: [manual]\n", "    second: [manual]\n    data: digits\n"), "data goes with a range"),
         (("    second: [manual]\n", "    halves: colour\n"), "halves must be"),
         (("options: {pgd_eps: 4/255}", "options: {iteration: 3}"), "iteration stands twice"),
         (("networks: [manual, nas]", "networks: []"), "mine.yaml:4: networks"),

@@ -292,6 +292,16 @@ def test_an_undecided_claim_says_how_many_more_seeds():
     )
 
 
+def test_a_range_is_not_judged_on_data_that_it_is_not_about(full):
+    digits = build([result.replace(dataset="digits") for result in campaign(2, ["table1"])])
+    found = finding(digits, "table1")
+    assert claim_words.label(found) == "not judged: about cifar10"
+    assert "about cifar10; these are digits" in " ".join(claim_words.sentences(found))
+    assert "cifar10; these" not in " ".join(claim_words.sentences(finding(full, "table1")))
+    rows = {row["claim"]: row["inside"] for row in csv.DictReader(io.StringIO(digits.claims_csv()))}
+    assert rows["table1"] == ""
+
+
 def test_a_range_counts_the_networks_inside(full):
     found = finding(full, "table1")
     means = [network.mean("valid_accuracy") for network in found.reading.first]
