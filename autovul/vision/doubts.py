@@ -27,6 +27,10 @@ NEIGHBOURS = (
 _SCALE = "it is at chance on pixels in [0, 1], which are what autovul gives, and above it on the same {}: {}"
 TIMES_255 = _SCALE.format("times 255", "forward must not divide by 255, else what looks like robustness is none")
 NORMALISED = _SCALE.format("with mean 0 and deviation 1", "let forward normalise them")
+NOTHING_STOLEN = (
+    "its thief has learnt nothing from {:,.0f} queries (it agrees with it on {:.1f} % of the images), a failure "
+    "of its training and no strength of the victim: try another --lr, --grad_clip or a longer --epoch"
+)
 # The accuracy of the network itself, before any attack; in poison_random, which trains anew, that of no wrong labels.
 ACCURACIES = ("valid_accuracy", "clean_accuracy_before", "victim_accuracy", "clean_accuracy_0pct")
 
@@ -76,7 +80,7 @@ def doubts_of_accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> list
 
 
 def doubts_of_figures(metrics: Mapping[str, Metric], labels: Tensor) -> list[str]:
-    """Whether the network of a record is at chance, or an attack that trains it has destroyed it.
+    """Whether the network of a record is at chance, its thief is, or an attack that trains it has destroyed it.
 
     Args:
         metrics: The record's.
@@ -88,6 +92,9 @@ def doubts_of_figures(metrics: Mapping[str, Metric], labels: Tensor) -> list[str
         return []
     if doubt := _chance(accuracy / 100, labels):
         return [doubt]
+    if "agreement" in known and "queries" in known:
+        agreed = known.get(f"agreement_{known['queries']:.0f}_queries", known["agreement"])
+        return [NOTHING_STOLEN.format(known["queries"], agreed)] if _chance(agreed / 100, labels) else []
     before, after = (known.get(name) for name in ("clean_accuracy_before", "clean_accuracy"))
     if before is None or after is None or before - after <= (before - 100 * _most_frequent(labels)) / 2:
         return []

@@ -155,6 +155,22 @@ def test_a_training_that_destroys_the_network_is_no_safety(before, after, told) 
     assert text.startswith(DESTROYED) == bool(told), "by which the report knows it"
 
 
+@pytest.mark.parametrize(
+    ("figures", "told"),
+    [
+        ({"agreement": 26.0}, "from 900 queries (it agrees with it on 26.0 %"),
+        ({"agreement": 60.0}, ""),
+        ({"agreement": 26.0, "agreement_900_queries": 60.0}, ""),
+        ({"agreement": 60.0, "agreement_900_queries": 26.0, "agreement_100_queries": 94.0}, "on 26.0 %"),
+    ],
+)
+def test_a_thief_that_learnt_nothing_is_no_strength_of_its_victim(figures, told) -> None:
+    """The largest budget tells; from few queries there may be nothing to learn."""
+    metrics = {name: Metric(value, "%") for name, value in {**figures, "victim_accuracy": 95.0}.items()}
+    doubt = " ".join(doubts_of_figures({**metrics, "queries": Metric(900, "queries")}, torch.arange(400) % 4))
+    assert (told in doubt and doubt.startswith("its thief has learnt nothing")) if told else doubt == ""
+
+
 def test_the_backdoor_command_says_that_its_training_destroyed_the_network(workspace, capsys):
     (workspace / "scaled_nets.py").write_text(SCALED)
     common = ["-d", "digits", "--device", "cpu", "--no-tqdm", "-m", "scaled_nets:Net"]

@@ -117,7 +117,7 @@ EXPERIMENTS = {
         "Model extraction",
         "A thief trained on the victim's answers; the cross entropy between the two on validation images, the mean over"
         " the budgets. A smaller one is a better copy.",
-        ("cross_entropy", "agreement", "thief_accuracy", "victim_accuracy", "queries"),
+        ("cross_entropy", "kl_divergence", "agreement", "thief_accuracy", "victim_accuracy", "queries"),
     ),
     "membership": Experiment(
         "Membership inference",
@@ -156,6 +156,7 @@ METRICS = {
     "success_rate_all": MetricInfo("Success rate, all images", easier=1, rate=True),
     "clean_model_success_rate": MetricInfo("Success rate on the clean network", rate=True),
     "cross_entropy": MetricInfo("Cross entropy", easier=-1),
+    "kl_divergence": MetricInfo("Divergence", easier=-1),
     "agreement": MetricInfo("Agreement", easier=1, rate=True),
     "thief_accuracy": MetricInfo("Thief's accuracy", rate=True),
     "victim_accuracy": MetricInfo("Victim's accuracy", rate=True),

@@ -72,7 +72,7 @@ def test_more_queries_make_a_better_copy(victim, dataset):
     assert result.series[-1]["agreement"] > 60
     for row in result.series:
         assert value(result, f"cross_entropy_{row['budget']}_queries") == row["cross_entropy"]
-    for name in ("cross_entropy", "agreement", "thief_accuracy"):
+    for name in ("cross_entropy", "kl_divergence", "agreement", "thief_accuracy"):
         assert value(result, name) == pytest.approx(sum(row[name] for row in result.series) / 3)
     assert value(result, "victim_accuracy") == 100
     assert result.counts["queries"] == value(result, "queries") == 600
@@ -86,8 +86,10 @@ def test_the_figures_by_hand(victim, dataset):
     pixels, labels = dataset.valid.pixels(), dataset.valid.labels
     with torch.no_grad():
         p, q = victim(pixels).double().softmax(1), thief(pixels).double().softmax(1)
-    pairs = zip(p.flatten().tolist(), q.flatten().tolist(), strict=True)
+    pairs = [*zip(p.flatten().tolist(), q.flatten().tolist(), strict=True)]
     assert value(result, "cross_entropy") == pytest.approx(sum(-a * math.log(b) for a, b in pairs) / len(p), rel=1e-5)
+    divergence = sum(a * math.log(a / b) for a, b in pairs) / len(p)
+    assert value(result, "kl_divergence") == pytest.approx(divergence, rel=1e-5) and divergence > 0
     assert value(result, "agreement") == pytest.approx(100 * (p.argmax(1) == q.argmax(1)).double().mean().item())
     assert value(result, "thief_accuracy") == pytest.approx(100 * (q.argmax(1) == labels).double().mean().item())
 

@@ -13,7 +13,7 @@ from autovul.base.result import Metric
 from autovul.vision.attacks.victim import Victim
 from autovul.vision.datasets import ImageSplit
 
-UNITS = {"cross_entropy": "nats", "agreement": "%", "thief_accuracy": "%"}
+UNITS = {"cross_entropy": "nats", "kl_divergence": "nats", "agreement": "%", "thief_accuracy": "%"}
 CHUNK = 1024
 
 
@@ -27,9 +27,11 @@ def answers(victim: Victim, split: ImageSplit) -> Tensor:
 
 
 def compare(victim: Tensor, thief: Tensor, split: ImageSplit) -> dict[str, float]:
-    """Cross entropy of victim and thief (nats), agreement and the thief's accuracy (percent), from their logits."""
+    """Cross entropy and divergence (nats), agreement and the thief's accuracy (percent), from both's logits."""
+    entropy = cross_entropy(victim, thief)
     return {
-        "cross_entropy": cross_entropy(victim, thief),
+        "cross_entropy": entropy,
+        "kl_divergence": max(0.0, entropy - cross_entropy(victim, victim)),  # rounding can take it below
         "agreement": agreement(victim, thief),
         "thief_accuracy": accuracy(thief, split.labels),
     }

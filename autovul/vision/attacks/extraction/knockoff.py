@@ -124,9 +124,9 @@ class Knockoff(Attack):
             setup: ``training`` is the thief's recipe; a ``folder`` gets the thieves' weights and logs.
 
         Returns:
-            ``cross_entropy`` (nats), ``agreement`` and ``thief_accuracy`` (%), each the mean over the budgets, with a
-            row for each budget in ``series``; ``victim_accuracy``; ``queries``, those of the largest budget. If a
-            thief diverges, the status says so and no mean is given.
+            ``cross_entropy`` and ``kl_divergence`` (nats), ``agreement`` and ``thief_accuracy`` (%), each the mean over
+            the budgets, with a row for each in ``series``; ``victim_accuracy``; ``queries``, those of the largest
+            budget. If a thief diverges, the status says so and no mean is given.
 
         Raises:
             UserError: A budget exceeds the pool or the transfer set.
