@@ -63,17 +63,20 @@ class Victim:
 
     def _pass(self, images: Tensor) -> Tensor | None:
         """One forward pass; None if memory did not suffice and smaller batches are to be tried."""
-        images = images.to(self.device, torch.float32)
-        if self._channels_last:
-            images = images.to(memory_format=torch.channels_last)
         try:
-            logits = require_logits(self.model(images)) if self._asked else ask(self.model, images)
-            self._asked = True
-            return logits.float()
+            return self._answer(images)
         except (RuntimeError, MemoryError) as error:
             self.batch = halved(len(images), error, self.device)
         give_back_reserve(self.device)
         return None
+
+    def _answer(self, images: Tensor) -> Tensor:
+        images = images.to(self.device, torch.float32)  # this may be what memory does not hold
+        if self._channels_last:
+            images = images.to(memory_format=torch.channels_last)
+        logits = require_logits(self.model(images)) if self._asked else ask(self.model, images)
+        self._asked = True
+        return logits.float()
 
 
 @contextmanager
