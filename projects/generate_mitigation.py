@@ -3,14 +3,16 @@
     python projects/generate_mitigation.py --deep > my_deep.yaml
     python -m autovul.train -m darts --genotype my_deep.yaml
 
-prints YAML that ``--genotype`` reads. Without further options it starts from darts.
+prints YAML that ``--genotype`` reads. Without further options it starts from darts; with neither rule it makes the deep
+cells, those without skips, and those with both.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import yaml
 
@@ -21,6 +23,12 @@ from autovul.vision.tools.genotype_display import find_genotype
 from autovul.vision.utils.model_archs.darts.genotype_file import write_genotype
 from autovul.vision.utils.model_archs.darts.genotypes import Genotype
 from autovul.vision.utils.model_archs.darts.mitigation import CELLS, mitigate
+
+RULES = {
+    "deep": {"deep": True},
+    "noskip": {"no_skip": True},
+    "deep_noskip": {"deep": True, "no_skip": True},
+}  # by the artifact's names, without its diy_
 
 
 class MitigationOptions(Options):
@@ -34,24 +42,28 @@ class MitigationOptions(Options):
         "sibling", "What replaces a skip: the operation of its node's other edge, or always sep_conv_3x3."
     )
     as_artifact: bool = option(False, "The artifact's own generator: --cells both --replacement sep_conv_3x3.")
-    output: str | None = option(None, "File to write; none: standard output.")
+    output: str | None = option(
+        None, "File to write, or with neither rule the folder for the three files; none: standard output."
+    )
 
-    def mitigated(self) -> Genotype:
-        """The changed genotype.
+    def mitigated(self, **rules: bool) -> Genotype:
+        """The genotype changed by these rules (see `mitigate`).
 
         Raises:
-            UsageError: Nothing is to be changed, or there is no such genotype.
+            UsageError: There is no such genotype.
         """
-        if not (self.deep or self.no_skip):
-            raise UsageError("nothing to do: give --deep, --no_skip or both")
         both = self.as_artifact or self.cells == "both"
         return mitigate(
             find_genotype(self.genotype)[1],
-            deep=self.deep,
-            no_skip=self.no_skip,
+            **rules,
             cells=CELLS if both else (self.cells,),
             replacement="sep_conv_3x3" if self.as_artifact else self.replacement,
         )
+
+    def all_three(self) -> dict[str, Genotype]:
+        """By name (``darts_deep``): deep, without skips, both."""
+        name = find_genotype(self.genotype)[0]
+        return {f"{name}_{suffix}": self.mitigated(**rules) for suffix, rules in RULES.items()}
 
 
 COMMAND = Command(
@@ -59,6 +71,7 @@ COMMAND = Command(
     "Make a genotype harder to attack, and print it as YAML that --genotype reads.",
     {"mitigation": MitigationOptions},
     examples=(
+        "python projects/generate_mitigation.py",
         "python projects/generate_mitigation.py --deep --no_skip > my_cells.yaml",
         "python projects/generate_mitigation.py --genotype drnas --deep --output drnas_deep.yaml",
     ),
@@ -67,15 +80,33 @@ COMMAND = Command(
 
 @command("generate_mitigation")
 def main(argv: Sequence[str] | None = None) -> int:
-    """Change the genotype and print or write it."""
+    """Change the genotype and print or write it; with neither rule, all three ways to change it."""
     options = parse(COMMAND, argv, KnownOptions.of([COMMAND]), layers=()).mitigation
-    genotype = options.mitigated()
-    if options.output is None:
-        plain = json.loads(json.dumps(genotype._asdict()))  # YAML has no tuples
-        print(yaml.safe_dump(plain, sort_keys=False, default_flow_style=None, width=120), end="")
+    if options.deep or options.no_skip:
+        genotype = options.mitigated(deep=options.deep, no_skip=options.no_skip)
+        if options.output is None:
+            _print(_plain(genotype))
+        else:
+            write_genotype(options.output, genotype)
+    elif options.output is None:
+        _print({name: _plain(genotype) for name, genotype in options.all_three().items()})
     else:
-        write_genotype(options.output, genotype)
+        folder = Path(options.output)
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"output: {folder} is a file; with neither --deep nor --no_skip it names a folder")
+        for name, genotype in options.all_three().items():
+            write_genotype(folder / f"{name}.yaml", genotype)
     return 0
+
+
+def _plain(genotype: Genotype) -> dict[str, Any]:
+    """For YAML, which has no tuples."""
+    plain: dict[str, Any] = json.loads(json.dumps(genotype._asdict()))
+    return plain
+
+
+def _print(content: dict[str, Any]) -> None:
+    print(yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120), end="")
 
 
 if __name__ == "__main__":

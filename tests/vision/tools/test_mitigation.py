@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from autovul.vision.utils.model_archs.darts import genotypes
 from autovul.vision.utils.model_archs.darts.genotypes import GENOTYPES, cell_facts, load_genotype, write_genotype
@@ -95,13 +96,31 @@ def test_the_program_prints_what_genotype_reads(program, tmp_path, capsys):
     assert "skip_connect" not in (tmp_path / "again.yaml").read_text()
 
 
+def test_with_neither_rule_the_program_makes_all_three(program, tmp_path, capsys):
+    """As the artifact's appendix has it typed: without arguments."""
+    shipped = {f"darts_{name}": GENOTYPES[f"diy_{name}"] for name in ("deep", "noskip", "deep_noskip")}
+    assert program([]) == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert list(printed) == list(shipped)
+    for name, genotype in printed.items():
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(genotype))
+        assert load_genotype(tmp_path / f"{name}.yaml") == shipped[name]
+    assert program(["--output", str(tmp_path / "new" / "cells")]) == 0
+    written = {path.stem: load_genotype(path) for path in (tmp_path / "new" / "cells").iterdir()}
+    assert written == shipped
+    capsys.readouterr()
+    assert program(["--genotype", "drnas", "--as_artifact"]) == 0
+    made = yaml.safe_load(capsys.readouterr().out)["drnas_deep_noskip"]
+    assert "skip_connect" not in str(made) and made["reduce"][-1][1] == 4
+
+
 def test_the_programs_mistakes_are_one_line(program, tmp_path, capsys):
     (tmp_path / "bad.yaml").write_text(
         "normal: [[sep_conv_9x9, 0], [skip_connect, 1]]\nnormal_concat: [2]\n"
         "reduce: [[skip_connect, 0], [skip_connect, 1]]\nreduce_concat: [2]\n"
     )
     for arguments, message in [
-        ([], "nothing to do"),
+        (["--output", str(tmp_path / "bad.yaml")], "is a file; with neither --deep nor --no_skip it names a folder"),
         (["--genotype", "drans", "--deep"], "unknown genotype 'drans' (nearest: drnas"),
         (["--genotype", str(tmp_path / "bad.yaml"), "--deep"], "unknown operation 'sep_conv_9x9'"),
         (["--depp"], "unknown flag"),
