@@ -19,7 +19,7 @@ BASE_GROUPS = ("environment", "training", "report", "sweep")
 
 OPTIONS_HEAD = """# Every option
 
-Made from the declarations; do not edit. `autovul COMMAND -h` says the same.
+Generated from the declarations; do not edit. `autovul COMMAND -h` says the same.
 
 """
 EXAMPLE_HEAD = """# Every option that can stand in a configuration file, with its default. Made from the declarations.

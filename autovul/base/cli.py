@@ -210,7 +210,7 @@ def _given(command: Command, algorithm: str | None, argv: Sequence[str], known: 
     given, unknown, words = flags.collect(argv, declared)
     if unknown:
         raise UsageError(f"{unknown[0]}: {_unknown_flag(unknown[0], command, algorithm, declared, known)}")
-    return {**given, **flags.positional(declared, words)}
+    return {**given, **flags.positional(declared, words, argv)}
 
 
 def _require_effect(declared: Sequence[Declared], given: Mapping[str, Given], values: Mapping[str, Any]) -> None:

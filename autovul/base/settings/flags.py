@@ -69,8 +69,13 @@ def collect(argv: Sequence[str], declared: Sequence[Declared]) -> tuple[dict[str
     return namespace.given, [word.partition("=")[0] for word in unknown], [*words, *argv[end + 1 :]]
 
 
-def positional(declared: Sequence[Declared], words: list[str]) -> dict[str, Given]:
+def positional(declared: Sequence[Declared], words: list[str], argv: Sequence[str]) -> dict[str, Given]:
     """Give the words that belong to no flag to the positional option.
+
+    Args:
+        declared: All options.
+        words: The words.
+        argv: Where they stood.
 
     Raises:
         UsageError: There is none, or it does not allow them.
@@ -83,6 +88,9 @@ def positional(declared: Sequence[Declared], words: list[str]) -> dict[str, Give
                 return {each.name: Given(each.from_words(words), "argument")}
             except OptionError as error:
                 raise OptionError(f"{each.name}: {error}") from None
+    before = dict(zip(argv[1:], argv, strict=False)).get(words[0], "")
+    if any(each.is_switch and spelling(before) in (*each.flags, spelling(each.negation)) for each in declared):
+        raise UsageError(f"unexpected word {quote(words[0])}: {before} is a switch and takes no value")
     raise UsageError(f"unexpected word {quote(words[0])}: values follow a flag, lists are joined by commas")
 
 

@@ -15,6 +15,7 @@ from autovul.base.settings.option_types import metavar, show
 
 _NARROW, _WIDE = 80, 100
 _INDENT = 26
+_HEAD = ("| option | default | allowed | meaning |", "| --- | --- | --- | --- |")
 
 
 def page(command: Command, algorithm: str | None, files: Configuration) -> str:
@@ -59,7 +60,7 @@ def table(command: Command, algorithm: str | None, values: Mapping[str, Any], so
 
 
 def reference(commands: Iterable[Command], layers: Sequence[Layer] | None = None) -> str:
-    """All options of all commands in Markdown: a table for each group and each algorithm.
+    """All options of all commands in Markdown: those that every command has, then a table for each group and algorithm.
 
     Args:
         commands: In the order of the chapters.
@@ -68,7 +69,9 @@ def reference(commands: Iterable[Command], layers: Sequence[Layer] | None = None
     commands = list(commands)
     known = KnownOptions.of(commands)
     files = config.load((config.default_layers() if layers is None else layers)[:1], known)
-    lines: list[str] = []
+    lines = ["## every command", "", "Flags only: these cannot be set in a file.", "", *_HEAD]
+    lines += [f"| `{each.flags[-1]}` | {show(each.default)} | {each.allowed} | {each.help} |" for each in builtin()]
+    lines += ["| `-h`, `--help` | false | true or false | Show the command's options, then stop. |", ""]
     for command in commands:
         lines += [f"## {command.name}", "", command.purpose, ""]
         first = next(iter(command.algorithms()), None)
@@ -135,12 +138,7 @@ def _markdown(
 ) -> list[str]:
     if not declared:
         return []
-    lines = [
-        f"### {command.name}: {title}",
-        "",
-        "| option | default | allowed | meaning |",
-        "| --- | --- | --- | --- |",
-    ]
+    lines = [f"### {command.name}: {title}", "", *_HEAD]
     for each in declared:
         spelled = ", ".join(f"`{flag}`" for flag in each.flags) or f"`{each.name} …`"
         allowed = each.allowed + (f" ({each.unit})" if each.unit else "")
