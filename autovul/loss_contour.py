@@ -32,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         record = recording.complete(result, settings, dataset, model, device)
         named = options.model_dump(include={"model", "model_arch", "genotype"})
         records.append(record.replace(options={**record.options, **named}))
-    files = tool.draw(contours, Path(settings.output.attack_dir, "image", dataset.name, "loss_contour"))
+    place = Path("image", dataset.name, records[0].model + settings.model.suffix, "loss_contour")
+    files = tool.draw(contours, Path(settings.output.attack_dir, place), seed=environment.seed)
     return max(recording.hand_over(record.replace(files=files), settings) for record in records)
 
 

@@ -105,9 +105,9 @@ class ContourMeasurement(Options):
         made = {"options": {**self.model_dump(), "compare": ()}, "seed": seed, **identify(model, dataset)}
         return contour, _record(contour, seconds=cost.seconds, peak_memory=cost.peak_memory, **made)
 
-    def draw(self, contours: Mapping[str, LossContour], folder: Path) -> dict[str, str]:
-        """Write both pictures and the numbers; their paths by role."""
-        stem = f"{self.space}_{'+'.join(contours)}"[:120]
+    def draw(self, contours: Mapping[str, LossContour], folder: Path, *, seed: int = 1228) -> dict[str, str]:
+        """Write both pictures and the numbers, named after space, networks and seed; their paths by role."""
+        stem = f"{self.space}_{'+'.join(contours)}"[:120] + f"_s{seed}"
         files = {role: folder / f"{stem}_{role}.png" for role in ("contour", "surface")}
         files["numbers"] = folder / f"{stem}.npz"
         draw_contours(files["contour"], contours)

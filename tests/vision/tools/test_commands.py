@@ -214,12 +214,31 @@ def test_loss_contour_draws_networks_side_by_side(elsewhere, capsys):
         assert set(result.files) == {"contour", "surface", "numbers"}
         assert all((elsewhere / path).is_file() for path in result.files.values())
         assert result.environment["moved"] == "features.stem.0.weight"
+    folder = elsewhere / "data/attack/image/digits/darts/loss_contour"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        f"parameter_darts+drnas_s1228{ending}" for ending in (".npz", "_contour.png", "_surface.png")
+    ]
     assert loss_contour([*flags, "--space", "input"]) == 0
     capsys.readouterr()
     assert loss_contour([*flags, "--weights", "features.stem"]) == 1
     assert "no parameter 'features.stem'" in capsys.readouterr().err
     assert loss_contour([*TINY, "--compare", "nasnet"]) == 1
     assert "no weights at" in capsys.readouterr().err
+
+
+def test_loss_contours_of_other_weights_and_seeds_are_other_files(elsewhere):
+    for suffix in ("_a", "_z"):
+        models.create("darts", layers=2, init_channels=4, dataset=datasets.create("digits")).save(
+            elsewhere / f"data/model/image/digits/darts{suffix}.pth"
+        )
+    for run in (["--suffix=_a"], ["--suffix=_z"], ["--suffix=_z", "--seed", "3"]):
+        assert loss_contour([*TINY, "--points", "3", "--sample_num", "8", *run]) == 0
+    results, _ = read_results([elsewhere / "data/result/loss_contour"])
+    written = {path for result in results for path in result.files.values()}
+    assert len(results) == 3 and len(written) == 9
+    assert all((elsewhere / path).is_file() for path in written)
+    assert all(f"darts{result.options['suffix']}/loss_contour/" in path for result in results for path in
+               result.files.values())  # fmt: skip
 
 
 def test_show_genotype_draws_and_tells(elsewhere, capsys):
