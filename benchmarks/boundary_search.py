@@ -17,8 +17,8 @@ from timing import Record, begin, installed, parser
 
 from autovul.vision import datasets, models
 from autovul.vision.attacks.art_engine import prepare_art
+from autovul.vision.attacks.hop_skip_jump import BoundaryPoints, HopSkipJump
 from autovul.vision.attacks.membership.art_boundary import boundary_points
-from autovul.vision.attacks.membership.hop_skip_jump import BoundaryPoints, HopSkipJump
 from autovul.vision.attacks.victim import Victim, questioned
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from autovul.base.errors import UserError
 from autovul.base.metrics import NonFiniteOutput
 from autovul.vision import models
-from autovul.vision.attacks.membership.hop_skip_jump import HopSkipJump
+from autovul.vision.attacks.hop_skip_jump import HopSkipJump
 from autovul.vision.attacks.victim import Victim, questioned
 
 SHAPE = (3, 6, 6)
@@ -77,6 +77,74 @@ def test_the_distance_to_a_known_boundary_is_found(flat):
     assert medians == sorted(medians, reverse=True)
     assert medians[0] > 1.5
     assert medians[-1] < 1.03
+
+
+def test_so_is_the_distance_in_the_maximum_norm(flat):
+    """It is |w · x − b| / ‖w‖₁, and the search of the L2 norm does not find it."""
+    model, images, truth = flat
+    truth = truth / model.direction.detach().abs().sum()
+    ratios = {}
+    for norm in ("inf", "2"):
+        points, changed = search(model, images, max_iter=40, max_eval=800, max_queries=10**6, norm=norm)
+        assert bool(points.found.all()) and bool(changed.all())
+        assert float(points.images.min()) >= 0 and float(points.images.max()) <= 1
+        ratios[norm] = (points.images - images).flatten(1).abs().amax(1) / truth
+    assert float(ratios["inf"].min()) > 0.999
+    assert ratios["inf"].median().item() < 1.1 < ratios["2"].median().item()
+
+
+def test_a_target_is_reached_from_an_image_of_its_class(flat):
+    """Random images never have it."""
+    model, images, _ = flat
+
+    class Behind(HalfSpace):
+        """A third class, where class 1 has a margin of 1."""
+
+        def forward(self, x):
+            return torch.cat([super().forward(x), 2 * self.margin(x)[:, None] - 1], 1)
+
+    options = {"max_iter": 40, "max_eval": 800, "max_queries": 10**6, "norm": "2", "targeted": True}
+    goal = torch.full((len(images),), 2)
+    starts = (images + 2 * model.direction.detach()).clamp(0, 1)
+    with questioned(Behind()) as victim:
+        nothing = HopSkipJump(**options).run(victim, images, goal, [*range(12)])
+        assert not bool(nothing.found.any())
+        points = HopSkipJump(**options).run(victim, images, goal, [*range(12)], starts=starts)
+        assert bool((victim.labels(points.images) == 2).all()) and bool(points.found.all())
+    expected = 1 - model.margin(images).detach()
+    ratio = lengths(points, images) / expected
+    assert float(ratio.min()) > 0.999 and ratio.median().item() < 1.06, "few pixels come to the border of their range"
+
+
+def test_a_start_that_does_not_serve_is_replaced_by_a_random_one(flat):
+    model, images, _ = flat
+    far = images + model.direction.detach().sign() * torch.where(model.margin(images) > 0, -0.4, 0.4).view(-1, 1, 1, 1)
+    starts = torch.cat([far[:6], images[6:]])
+    with questioned(model) as victim:
+        classes = victim.labels(images)
+        given = HopSkipJump(max_iter=0, closing_search=False).run(victim, images, classes, [*range(12)], starts=starts)
+        drawn = HopSkipJump(max_iter=0, closing_search=False).run(victim, images, classes, [*range(12)])
+    assert torch.equal(given.images[:6], far[:6]) and given.queries[:6].tolist() == [1] * 6
+    assert torch.equal(given.images[6:], drawn.images[6:])
+    assert torch.equal(given.queries[6:], drawn.queries[6:] + 1)
+
+
+@pytest.mark.parametrize("norm", ["inf", "2"])
+def test_the_nearest_point_on_the_way_can_be_kept(flat, norm):
+    """Where no search follows the last step, it is nearer than what the step has come to."""
+    model, images, _ = flat
+    distances = {}
+    for kept in (False, True):
+        for iterations in (1, 2, 3):
+            options = {"max_iter": iterations, "closing_search": False, "norm": norm, "keep_nearest": kept}
+            points, changed = search(model, images, **options)
+            assert bool(changed.all())
+            offset = (points.images - images).flatten(1)
+            distances[kept, iterations] = offset.norm(dim=1) if norm == "2" else offset.abs().amax(1)
+    assert (distances[True, 1] < distances[False, 1]).all()
+    for iterations in (2, 3):
+        assert (distances[True, iterations] <= distances[True, iterations - 1]).all()
+        assert (distances[True, iterations] <= distances[False, iterations]).all()
 
 
 def test_the_default_type_of_the_process_does_not_matter(flat):

@@ -15,7 +15,7 @@ from autovul.base.options import OptionError
 from autovul.base.summary import summary
 from autovul.vision import attacks, datasets, models
 from autovul.vision.attacks.base import Setup
-from autovul.vision.attacks.membership.attack import image_seed
+from autovul.vision.attacks.hop_skip_jump import image_seed
 from autovul.vision.attacks.membership.scores import baseline
 from autovul.vision.attacks.victim import questioned
 from autovul.vision.datasets import Augmentation, ImageDataset, ImageSplit
@@ -248,7 +248,7 @@ def test_a_sample_s_size_and_batch_do_not_change_an_image_s_score(tmp_path):
             scores.append(dict(zip(file["index"][file["member"]].tolist(), file["linf"][file["member"]], strict=True)))
     assert scores[0] == scores[1]
     assert all(scores[0][index] == score for index, score in scores[2].items()) and len(scores[2]) == 8
-    assert image_seed(1, True, 7) != image_seed(1, False, 7) != image_seed(2, False, 7)
+    assert image_seed(1, 1, 7) != image_seed(1, 0, 7) != image_seed(2, 0, 7)
 
 
 def test_members_can_be_varied():

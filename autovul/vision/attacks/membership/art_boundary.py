@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from autovul.vision.attacks.art_engine import black_box, generators_kept, prepare_art
-from autovul.vision.attacks.membership.hop_skip_jump import BoundaryPoints, HopSkipJump
+from autovul.vision.attacks.hop_skip_jump import BoundaryPoints, HopSkipJump
 from autovul.vision.attacks.victim import Victim
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from pydantic import field_validator, model_validator
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from autovul.base.options import option
 from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result
 from autovul.vision.attacks.base import Attack, Setup, device_of, registry, require_all_classes, require_model_and_data
-from autovul.vision.attacks.membership.hop_skip_jump import BoundaryPoints, HopSkipJump
+from autovul.vision.attacks.hop_skip_jump import BoundaryPoints, HopSkipJump, image_seed
 from autovul.vision.attacks.membership.outcome import Outcome, Searched
 from autovul.vision.attacks.membership.sample import Sample, SampleRule
 from autovul.vision.attacks.membership.scores import Score, baseline
@@ -192,7 +191,7 @@ class Membership(Attack):
         show = Progress("auto" if setup.progress else "off")
         show.start(len(groups) * self.max_iter if self.engine == "native" else int(wanted.sum()), done=0)
         for index in groups:
-            seeds = [image_seed(setup.seed, bool(sample.member[i]), int(sample.index[i])) for i in index.tolist()]
+            seeds = [image_seed(setup.seed, int(sample.member[i]), int(sample.index[i])) for i in index.tolist()]
             images, tick = sample.images[index], partial(show.advance, "boundary search")
             points = self._engine()(self.search(), victim, images, predicted[index], seeds, tick)
             offset = (points.images.cpu() - images).flatten(1)
@@ -218,9 +217,3 @@ class Membership(Attack):
                     f"{int(side.sum())} {name}: raise --init_size (now {self.init_size}) or --max_queries (now "
                     f"{self.max_queries}), or leave boundary out of --method"
                 )
-
-
-def image_seed(seed: int, member: bool, index: int) -> int:
-    """The seed of one image's search: the same in whatever sample the image occurs."""
-    state = np.random.SeedSequence(seed, spawn_key=(int(member), index)).generate_state(1, np.uint64)
-    return int(state[0])
