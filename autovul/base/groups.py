@@ -22,7 +22,7 @@ class Group:
 
 GROUPS = {
     "manual": Group("Manual", "manual", "networks that people designed (manual)"),
-    "nas": Group("NAS", "NAS", "networks that a search designed (NAS)"),
+    "nas": Group("Searched", "searched", "networks that neural architecture search designed (searched)"),
     "mitigated": Group("Mitigated", "mitigated", "searched networks changed to be safer (mitigated)"),
     "sampled": Group("Sampled", "sampled", "cells drawn at random from the space of a search (sampled)"),
     "variant": Group("Variants", "variants", "near-doubles of the searched ones (variants)"),

@@ -55,9 +55,10 @@ def verdict_text(found: Verdict | None) -> str:
     """A verdict in a few words."""
     if found is None:
         return NO_VERDICT
-    sizes = {None: "", "inside": ", size inside the band", "outside": ", size outside", "across": ", size across"}
-    direction = {"holds": "holds", "fails": "fails", "undecided": "undecided"}[found.direction]
-    return f"direction {direction}{sizes[found.size]}"
+    if (found.direction, found.size) == ("undecided", "across"):
+        return "direction and size undecided"
+    sizes = {None: "", "inside": "as claimed", "outside": "not as claimed", "across": "undecided"}
+    return f"direction {found.direction}{', size ' if found.size else ''}{sizes[found.size]}"
 
 
 def label(finding: Finding) -> str:

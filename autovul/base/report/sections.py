@@ -225,7 +225,7 @@ class Section:
 
     @property
     def headline_comparison(self) -> Comparison | None:
-        """NAS against manual networks by the main metric: the question of the report."""
+        """Searched against manual networks by the main metric: the question of the report."""
         pair = catalogue.COMPARISONS[0]
         found = (entry for entry in self.comparisons if (entry.first, entry.second) == pair)
         return next((entry for entry in found if entry.metric == self.main), None)

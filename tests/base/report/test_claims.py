@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from statistics import fmean
 
 import pytest
@@ -12,7 +13,7 @@ from autovul.base.experiments import Claim, Experiment, load_experiments
 from autovul.base.report import belonging, build, claim_words, coverage, wording
 from autovul.base.report.claim_figure import forest
 from autovul.base.result import Metric
-from autovul.base.statistics import fixed_networks_interval, share_between_networks
+from autovul.base.statistics import Verdict, fixed_networks_interval, share_between_networks
 from tests.base.report.records import MANUAL, NAS, campaign, make
 from tests.base.report.test_page import Page
 
@@ -171,12 +172,14 @@ def test_a_claim_tells_how_many_of_its_networks_were_measured():
     assert not claim_words.notices(finding(named_only, "fig2"))
     for form in (named_only.text(), named_only.markdown(), named_only.html(), named_only.latex()):
         form = " ".join(form.replace("\\_", "_").split())
-        assert form.count("10 of 10 NAS and") == 0 and form.count("2 of 7 manual networks were measured") == 1
+        assert form.count("10 of 10 searched and") == 0 and form.count("2 of 7 manual networks were measured") == 1
     elsewhere = [r for r in campaign(1, ["table1"]) if r.group == "manual"]
     report = build([*some, *elsewhere], groups=groups)
     found = finding(report, "fig2")
     assert claim_words.label(found).endswith(" (12 of 17 networks)")
-    assert "Measured: 10 of 10 NAS; 2 of 7 manual. Without a value: bit-m-r50x1_comp, " in report.text()
+    assert "Measured: 10 of 10 searched; 2 of 7 manual. Without a value: bit-m-r50x1_comp, " in " ".join(
+        report.text().split()
+    )
     row = next(row for row in csv.DictReader(io.StringIO(report.claims_csv())) if row["claim"] == "fig2")
     assert "2 of 7 manual" in row["note"]
     assert not claim_words.notices(finding(build(some, groups={"nas": NAS}), "fig2")), "of manual nothing is known"
@@ -273,6 +276,28 @@ def test_a_claim_of_which_a_side_never_ran_is_not_measured_and_one_without_its_v
     failed = [r.replace(status="failed", metrics={}) for r in campaign(2, ["fig2"], ["manual"])]
     found = finding(build([*campaign(2, ["fig2"], ["nas"]), *failed]), "fig2")
     assert "No records of manual have Success rate" in claim_words.sentences(found)[0]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "text"),
+    [
+        (None, "no verdict"),
+        (Verdict("holds", None), "direction holds"),
+        (Verdict("holds", "inside"), "direction holds, size as claimed"),
+        (Verdict("fails", "outside"), "direction fails, size not as claimed"),
+        (Verdict("holds", "across"), "direction holds, size undecided"),
+        (Verdict("undecided", "across"), "direction and size undecided"),
+    ],
+)
+def test_a_verdict_in_words(verdict, text):
+    assert claim_words.verdict_text(verdict) == text
+
+
+def test_one_word_for_what_a_search_designed(full):
+    """The claims' own; the group keeps its name in tables of values."""
+    for form in (full.html(), full.text(), full.markdown(), full.latex()):
+        assert "Searched" in form and not re.search(r"\bNAS\b", form)
+    assert {row["first"] for row in csv.DictReader(io.StringIO(full.claims_csv()))} >= {"nas"}
 
 
 def test_an_undecided_claim_says_how_many_more_seeds():

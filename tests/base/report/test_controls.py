@@ -285,7 +285,7 @@ def test_your_own_networks_are_told_what_the_lines_give_at_their_accuracy():
     finding, found = control(report, "fig2", held_equal.CLEAN_ACCURACY)
     assert found.difference == alone.difference, "it is on neither side"
     assert "better lies beyond the others' clean accuracy." in found.note
-    told = "mine has 30.00 %, and at its clean accuracy the lines give 75.00 % (NAS) and 65.00 % (manual)."
+    told = "mine has 30.00 %, and at its clean accuracy the lines give 75.00 % (searched) and 65.00 % (manual)."
     assert told in found.note and told in report.markdown() and told in report.html()
     figure = line_figure(finding, found)
     assert {point.network.name for point in figure.points if point.network.group == "yours"} == {"mine", "better"}

@@ -68,9 +68,11 @@ def test_axes_have_their_units(drawn):
 
 def test_a_scatter_tells_groups_lines_and_what_was_found(drawn):
     line, relation = drawn["fig2_equal-clean-accuracy"], drawn["fig2_against-depth"]
-    assert {"NAS", "Manual", "NAS, line through the networks", "Manual, line through the networks"} == {*key(line)}
+    assert {"Searched", "Manual", "Searched, line through the networks", "Manual, line through the networks"} == {
+        *key(line)
+    }
     assert "is how far the two lines are apart" in line.axes[0].get_title(loc="left").replace("\n", " ")
-    assert {*key(relation)} == {"NAS", "Manual"}
+    assert {*key(relation)} == {"Searched", "Manual"}
     assert "Rank correlation" in relation.axes[0].get_title(loc="left")
 
 

@@ -123,7 +123,7 @@ def test_the_tables_show_the_means_and_intervals_of_the_records():
     found = page(*(make("drnas", seed=seed, value=value) for seed, value in enumerate(values)))
     row = found.row("drnas")
     margin = mean_interval(values).margin
-    assert row[1:3] == ["NAS", f"{fmean(values):.2f} ± {margin:.2f}"]
+    assert row[1:3] == ["Searched", f"{fmean(values):.2f} ± {margin:.2f}"]
     assert row[3] == f"{fmean(values) + 6:.2f} ± {margin:.2f}"
     assert str(fmean(values)) in found.attributes("data-sort"), "sorted by the exact value"
     assert row[-6:] == ["3", "1,000", "3.35 M", "528 M", "61", "14"]
@@ -132,7 +132,7 @@ def test_the_tables_show_the_means_and_intervals_of_the_records():
 def test_group_means_and_difference_count_each_network_once():
     seeds = [make("a", "nas", seed, 90.0) for seed in range(5)] + [make("b", "nas", 1, 80.0)]
     found = page(*seeds, make("c", "manual", 1, 70.0), make("c", "manual", 2, 74.0))
-    row = next(row for row in found.rows if row[:2] == ["Success rate, %", "NAS \N{MINUS SIGN} Manual"])
+    row = next(row for row in found.rows if row[:2] == ["Success rate, %", "Searched \N{MINUS SIGN} Manual"])
     assert row[2:4] == ["85.00 / 72.00", "+13.00"]
     glance = next(row for row in found.rows if row[0].startswith("Adversarial attack"))
     assert glance[2:5] == ["72.00", "85.00", "+13.00"]

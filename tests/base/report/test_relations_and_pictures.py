@@ -47,7 +47,7 @@ def test_a_contour_is_read_by_what_the_loss_rises_by():
 
 @pytest.mark.parametrize(
     ("slope", "words"),
-    [(0.0, "undecided within Manual and NAS"), (9.0, "the two rise together within Manual and NAS")],
+    [(0.0, "undecided within Manual and Searched"), (9.0, "the two rise together within Manual and Searched")],
 )
 def test_a_difference_of_the_groups_alone_is_no_relation(slope, words):
     results = []
@@ -68,7 +68,7 @@ def test_a_group_too_small_for_a_correlation_does_not_speak():
         for place, r in enumerate(campaign(1, ["fig2"]))
         if r.group == "nas" or r.model in MANUAL[:4]
     ]
-    assert "the two rise together within NAS." in related(build(results), "fig2")["depth"].sentence
+    assert "the two rise together within Searched." in related(build(results), "fig2")["depth"].sentence
     down = [
         r.replace(metrics={"success_rate": Metric(50.0 - place, "%", 1000)}) if r.group == "manual" else r
         for place, r in enumerate(
@@ -76,7 +76,7 @@ def test_a_group_too_small_for_a_correlation_does_not_speak():
             for p, r in enumerate(campaign(1, ["fig2"]))
         )
     ]
-    apart = "one falls as the other rises within Manual, the two rise together within NAS."
+    apart = "one falls as the other rises within Manual, the two rise together within Searched."
     assert apart in related(build(down), "fig2")["depth"].sentence
 
 
@@ -91,7 +91,7 @@ def test_a_group_that_says_nothing_is_not_said_to_be_unlike_one_that_does():
         if r.group == "nas" or r.model in MANUAL[:5]
     ]
     found = related(build(results), "fig2")["depth"].sentence
-    assert "undecided within Manual, the two rise together within NAS." in found
+    assert "undecided within Manual, the two rise together within Searched." in found
 
 
 def test_a_network_of_ones_own_is_drawn_and_in_no_correlation():

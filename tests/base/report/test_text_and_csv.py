@@ -27,7 +27,7 @@ def test_the_text_shows_the_same_figures_as_the_page():
     report = build([make("a", "nas", 1, 61.0), make("b", "manual", 1, 40.0)], [(Path("x.json"), "not valid JSON")])
     text, page = report.text(), report.html()
     for fact in (
-        "NAS is 21.00 points higher",
+        "Searched is 21.00 points higher",
         "One network of each group",
         "61.00 / 40.00",
         "3.35 M",
@@ -40,8 +40,8 @@ def test_prose_of_the_text_keeps_within_its_width_and_tables_stay_aligned():
     text = build(study()).text()
     prose = [line for line in text.splitlines() if line.endswith(".") and "  " not in line.strip()]
     assert prose and max(map(len, prose)) <= 100
-    lines = [line for line in text.splitlines() if " NAS  " in line or " Manual  " in line]
-    assert len({line.index("NAS  " if "NAS  " in line else "Manual  ") for line in lines[:17]}) == 1
+    lines = [line for line in text.splitlines() if " Searched  " in line or " Manual  " in line]
+    assert len({line.index("Searched  " if "Searched  " in line else "Manual  ") for line in lines[:17]}) == 1
 
 
 def test_without_results_the_text_says_what_to_run():
@@ -113,7 +113,7 @@ def test_latex_tells_relations_as_they_are():
     ends = depth.correlation.estimate, depth.correlation.low, depth.correlation.high
     texts = [f"{end:+.2f}".replace("-", "$-$") for end in ends]
     assert lines[1] == rf"depth & all & 17 & {texts[0]} ({texts[1]} to {texts[2]}) \\"
-    assert [line.split(" & ")[1:3] for line in lines[2:4]] == [["Manual", "7"], ["NAS", "10"]]
+    assert [line.split(" & ")[1:3] for line in lines[2:4]] == [["Manual", "7"], ["Searched", "10"]]
 
 
 def test_latex_tells_what_its_numbers_are():

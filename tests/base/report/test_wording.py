@@ -32,7 +32,7 @@ def group(name, values, seeds=1, step=0.4):
 def test_one_network_each_is_a_comparison_of_two_networks():
     headline, caveats = sentences(make("a", "nas", 1, 61.0), make("b", "manual", 1, 40.0))
     assert headline == (
-        "Success rate: NAS 61.00 %, Manual 40.00 %. NAS is 21.00 points higher, that is easier to attack."
+        "Success rate: Searched 61.00 %, Manual 40.00 %. Searched is 21.00 points higher, that is easier to attack."
     )
     assert "One network of each group: a comparison of two networks, not of groups." in caveats
     assert "too few repetitions" in caveats
@@ -71,7 +71,9 @@ def test_lower_may_mean_easier_and_no_difference_is_said():
     (section,) = build(
         [make("a", metrics=metrics), make("b", "manual", metrics={"mean_iterations": Metric(9.0)})]
     ).sections
-    assert wording.headline(section.headline_comparison, "").endswith("NAS is 4.000 lower, that is easier to attack.")
+    assert wording.headline(section.headline_comparison, "").endswith(
+        "Searched is 4.000 lower, that is easier to attack."
+    )
     assert sentences(make("a"), make("b", "manual"))[0].endswith("no difference.")
 
 
