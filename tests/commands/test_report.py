@@ -95,6 +95,6 @@ def test_records_are_looked_for_where_the_configuration_says(folder, capsys):
     (folder / "configs/base").mkdir(parents=True)
     (folder / "configs/base/mine.yaml").write_text("result_dir: ./elsewhere\n", encoding="utf-8")
     assert main([]) == 0
-    assert "17 results of 1 experiment" in capsys.readouterr().out
+    assert "17 results of 1 kind of run on" in capsys.readouterr().out
     assert main(["--result_dir", "elsewhre"]) == 1
     assert capsys.readouterr().err == "autovul report: elsewhre: no such file or folder\n"

@@ -20,7 +20,7 @@ class Totals:
 
     Args:
         results: How many records there are.
-        experiments: Records by experiment.
+        experiments: Records by the command that made them.
         networks: Networks by group, the declared groups first.
         datasets: Names of data sets, with how many different data go by each.
         seeds: All seeds.
@@ -62,9 +62,14 @@ class Totals:
             return "No result was found, so there is nothing to compare yet."
         groups = formats.listed(GROUPS[group].meaning if group in GROUPS else group for group in self.networks)
         return (
-            f"{formats.plural(self.results, 'result')} of {formats.plural(len(self.experiments), 'experiment')} on"
+            f"{formats.plural(self.results, 'result')} of {self._kinds} on"
             f" {formats.listed(self.datasets)}: {groups}."
         )
+
+    @property
+    def _kinds(self) -> str:
+        """Commands, that is: several experiments may share one, so that these are not what a sweep counts."""
+        return formats.plural(len(self.experiments), "kind of run", "kinds of run")
 
     def lines(self) -> list[tuple[str, str]]:
         """The counts as names and texts."""

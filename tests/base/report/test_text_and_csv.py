@@ -23,6 +23,12 @@ def rows(*results):
     return list(csv.DictReader(io.StringIO(build(list(results)).csv())))
 
 
+def test_runs_are_counted_by_kind_which_several_experiments_share():
+    """A sweep of these two says 2 experiments."""
+    (line,) = [line for line in build(campaign(1, ["fig2", "distance"])).text().splitlines() if " results of " in line]
+    assert "results of 1 kind of run on cifar10" in line
+
+
 def test_the_text_shows_the_same_figures_as_the_page():
     report = build([make("a", "nas", 1, 61.0), make("b", "manual", 1, 40.0)], [(Path("x.json"), "not valid JSON")])
     text, page = report.text(), report.html()
