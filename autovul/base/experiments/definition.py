@@ -54,7 +54,8 @@ class Claim(Options):
         expected, tolerance: Of the difference.
         direction: Whether ``first`` is higher or lower, where no number is expected.
         range: Least and greatest value of a network.
-        data: The data set that a range is about; on others networks are shown and not judged.
+        data: The data set that a range is about, and with it the published networks: on other data, or in another size,
+            networks are shown and not judged.
         in_general: Whether it is about what networks were drawn from, and judged by how much these differ as well;
             otherwise it is about these networks, and judged by the interval in which only seeds vary.
         controls: Other readings by name.

@@ -9,7 +9,7 @@ from typing import Any
 
 from autovul.base.experiments import Experiment, Scale, experiment_names, load_scale, scale_names
 from autovul.base.options import OptionError
-from autovul.base.report import catalogue
+from autovul.base.report import catalogue, ranges
 from autovul.base.report.belonging import option, same
 from autovul.base.report.claims import Finding
 from autovul.base.report.contents import Contents
@@ -54,7 +54,7 @@ def _lacks_runs(finding: Finding) -> bool:
     if finding.doubtful:
         return False  # doubts are none of chance
     if finding.claim.range is not None:
-        return reading.seeds[0] < 2
+        return reading.seeds[0] < 2 and bool(ranges.counted(finding) or not reading.first)
     if reading.difference is None:
         return not reading.between or bool(reading.unknown)  # networks all alike in a trait are so with more runs, too
     return reading.difference.these_networks is None and not finding.claim.in_general

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from autovul.base.report import claim_words
+from autovul.base.report import claim_words, ranges
 from autovul.base.report.claims import Finding
 from autovul.base.report.contents import Contents
 from autovul.base.report.controlled import Controlled
@@ -61,7 +61,7 @@ def _claim(finding: Finding) -> Row:
         "tolerance": claim.tolerance,
         "seeds_needed": finding.seeds_needed,
         **_share(finding.share_between_networks),
-        "inside": len(finding.inside) if claim.range and not claim_words.of_other_data(finding) else None,
+        "inside": len(ranges.inside(finding)) if claim.range and ranges.counted(finding) else None,
         "note": claim_words.reasons(finding),
     }
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from autovul.base.experiments import Claim, Experiment, experiment_names
-from autovul.base.report import catalogue, formats, wording
+from autovul.base.report import catalogue, formats, ranges, wording
 from autovul.base.report.claims import Finding
 from autovul.base.report.controlled import Controlled
 from autovul.base.report.side_names import outside, side, side_names
@@ -64,9 +64,7 @@ def verdict_text(found: Verdict | None) -> str:
 def label(finding: Finding) -> str:
     """The verdict of a claim in a few words; for a range, how many networks are in it."""
     if finding.claim.range is not None:
-        inside, networks = len(finding.inside), len(finding.reading.first)
-        text = f"{inside} of {networks} inside" if networks else NO_VERDICT
-        text = f"not judged: about {finding.claim.data}" if of_other_data(finding) else text
+        text = ranges.label(finding) or NO_VERDICT
         text += f", {len(finding.doubtful)} doubtful" if finding.doubtful else ""
     elif finding.doubtful:
         text = wording.not_judged(finding.doubtful)
@@ -76,11 +74,6 @@ def label(finding: Finding) -> str:
         text = verdict_text(finding.verdict)
     wanted, absent = (sum(map(len, sides)) for sides in (finding.wanted, finding.absent))
     return f"{text} ({wanted - absent} of {wanted} networks)" if absent else text
-
-
-def of_other_data(finding: Finding) -> bool:
-    """Whether the claim is about another data set than the one that was measured."""
-    return finding.claim.data not in (None, finding.section.dataset)
 
 
 def tone(finding: Finding) -> str:
@@ -112,7 +105,7 @@ def sentences(finding: Finding) -> list[str]:
     reading, shown = finding.reading, finding.reading.unit
     metric = catalogue.metric_info(reading.metric).title
     if finding.claim.range is not None:
-        return _of_a_range(finding, metric)
+        return _of_a_range(finding)
     difference = reading.difference
     if difference is None:
         return [_lacking(finding)]
@@ -200,26 +193,12 @@ def _in_general(finding: Finding, difference: Difference, shown: str) -> str:
     )
 
 
-def _of_a_range(finding: Finding, metric: str) -> list[str]:
-    networks = finding.reading.first
-    if not networks:
+def _of_a_range(finding: Finding) -> list[str]:
+    if not finding.reading.first:
         return [_lacking(finding)]
-    inside = finding.inside
-    low = finding.claim.range[0] if finding.claim.range else 0.0
-    means = [network.mean(finding.reading.metric) or 0.0 for network in networks]
-    below = sum(mean < low for mean in means)
-    share = f"{len(inside)} of {formats.plural(len(networks), 'network')} ({100 * len(inside) / len(networks):.0f} %)"
-    found = [
-        f"{metric}: {share} lie in {expectation(finding)}; {below} below it,"
-        f" {len(networks) - len(inside) - below} above."
-    ]
-    if of_other_data(finding):
-        found.append(
-            f"The claim is about {finding.claim.data}; these are {finding.section.dataset}, which it says nothing of."
-        )
-    if finding.doubtful:
-        found.append(doubts(finding))
-    if finding.reading.seeds[0] < 2:
+    found = [*ranges.sentences(finding, expectation(finding))]
+    found += [doubts(finding)] if finding.doubtful else []
+    if finding.reading.seeds[0] < 2 and ranges.counted(finding):
         found.append("Some networks have one seed, so that their chance is not known.")
     return found
 

@@ -187,12 +187,6 @@ class Finding:
         """How much of the spread within the sides is the networks' own; None where that is not known."""
         return share_between_networks(self.reading.sides)
 
-    @property
-    def inside(self) -> list[Network]:
-        """The networks whose mean lies in the claim's range."""
-        low, high = self.claim.range or (0.0, 0.0)
-        return [each for each in self.reading.first if low <= (each.mean(self.reading.metric) or 0.0) <= high]
-
 
 def find(
     sections: Sequence[Section],

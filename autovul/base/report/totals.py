@@ -62,8 +62,7 @@ class Totals:
             return "No result was found, so there is nothing to compare yet."
         groups = formats.listed(GROUPS[group].meaning if group in GROUPS else group for group in self.networks)
         return (
-            f"{formats.plural(self.results, 'result')} of {self._kinds} on"
-            f" {formats.listed(self.datasets)}: {groups}."
+            f"{formats.plural(self.results, 'result')} of {self._kinds} on {formats.listed(self.datasets)}: {groups}."
         )
 
     @property

@@ -325,6 +325,41 @@ def test_a_range_is_not_judged_on_data_that_it_is_not_about(full):
     assert "cifar10; these" not in " ".join(claim_words.sentences(finding(full, "table1")))
     rows = {row["claim"]: row["inside"] for row in csv.DictReader(io.StringIO(digits.claims_csv()))}
     assert rows["table1"] == ""
+    values = [each.mean("valid_accuracy") for each in found.reading.first]
+    assert f"{min(values):.2f} % to {max(values):.2f} % over 17 networks; 96 to 97 % is claimed." in " ".join(
+        claim_words.sentences(found)
+    )
+    text = " ".join(build([r.replace(dataset="digits") for r in campaign(1, ["table1"])]).text().split())
+    of_table1 = text[text.index("Claim table1") : text.index("Network", text.index("Claim table1"))]
+    assert "lie in" not in of_table1 and "Run " not in of_table1, "more seeds would not judge it"
+
+
+def narrowed(names=(), **options):
+    for r in campaign(2, ["table1"]):
+        width = {"width": 0.25} if r.model in names or not names else {}
+        yield r.replace(options={**r.options, **width, **options})
+
+
+def test_a_range_is_judged_on_networks_of_the_published_size():
+    """A claim about values says nothing of narrowed networks; trained otherwise they count, and it is said."""
+    found = finding(build(list(narrowed())), "table1")
+    assert claim_words.label(found) == "not judged: none in its published size"
+    found = finding(build(list(narrowed(["darts", "enas"], epoch=40))), "table1")
+    inside = [96 <= each.mean("valid_accuracy") <= 97 for each in found.reading.first if not each.marks]
+    assert claim_words.label(found) == f"{sum(inside)} of 15 inside"
+    told = " ".join(claim_words.sentences(found))
+    assert "the claim is about: darts (width 0.25) and enas (width 0.25)." in told
+    assert "Trained otherwise than the claim's networks: epoch 40 in place of 200." in told
+
+
+def test_a_range_of_ones_own_is_about_networks_as_they_are():
+    """It names no data, so that it is about no published networks either."""
+    table1 = load_experiments()["table1"]
+    claim = table1.claims["table1"].model_copy(update={"data": None})
+    mine = table1.model_copy(update={"name": "mine", "claims": {"table1": claim}})
+    found = finding(build(list(narrowed(epoch=40)), experiments={"mine": mine}), "table1")
+    assert claim_words.label(found).endswith(" of 17 inside")
+    assert "in place of" not in " ".join(claim_words.sentences(found))
 
 
 def test_a_range_counts_the_networks_inside(full):
