@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from autovul.base.experiments import Claim, Experiment, experiment_names
-from autovul.base.report import catalogue, formats, ranges, wording
+from autovul.base.report import catalogue, formats, ranges, unmeasured, wording
 from autovul.base.report.claims import Finding
 from autovul.base.report.controlled import Controlled
 from autovul.base.report.side_names import outside, side, side_names
@@ -230,7 +230,11 @@ def notices(finding: Finding) -> str:
     if finding.unmeasured:
         parts = [f"{network.label} ({why})" for network, why in finding.unmeasured]
         found.append(f"In no mean: {formats.listed(parts, 8)}.")
-    if troubled := [f"{n.label} ({wording.status_text(n)})" for n in reading.networks if n.troubles]:
+    reasons = (
+        (network, filter(None, (wording.status_text(network), unmeasured.why(network, reading.metric))))
+        for network in reading.networks
+    )
+    if troubled := [f"{network.label} ({why})" for network, each in reasons if (why := "; ".join(each))]:
         found.append(f"Some seeds are in no mean: {formats.listed(troubled, 8)}.")
     if mixed := finding.mixed:
         found.append(

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from autovul.base.experiments import Claim, Experiment
 from autovul.base.groups import GROUPS
-from autovul.base.report import catalogue
+from autovul.base.report import catalogue, unmeasured
 from autovul.base.report.belonging import families, matching, names_of, on_side, resolve
 from autovul.base.report.sections import Network, Section, doubtful, mean_over
 from autovul.base.report.settings import option_text
@@ -287,4 +287,6 @@ def _why(network: Network, metric: str) -> str:
     if not network.good:
         last = network.runs[-1].result
         return f"{last.status}: {last.message}" if last.message else last.status
+    if empty := unmeasured.why(network, metric):
+        return empty
     return f"its records have no {catalogue.metric_info(metric).title} ({metric})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autovul.base.report import catalogue
+from autovul.base.report import catalogue, unmeasured
 from autovul.base.report.formats import (
     MINUS,
     NONE,
@@ -36,8 +36,10 @@ FACTS = {"parameters": "Parameters", "multiply_adds": "Multiply-adds", "depth": 
 
 
 def value_text(network: Network, metric: str, unit: str) -> str:
-    """A network's mean, with ± half the interval over seeds where there are several."""
+    """A network's mean, with ± half the interval over seeds where there are several; words where there is none."""
     interval = network.seed_interval(metric)
+    if network.mean(metric) is None and unmeasured.why(network, metric):
+        return "not measured"
     mean = number(network.mean(metric), unit)
     if interval is None:
         return mean
@@ -211,6 +213,9 @@ def notes(section: Section) -> list[str]:
     troubled = [f"{network.label}: {status_text(network)}" for network in section.networks if network.troubles]
     if troubled:
         found.append(f"Runs that diverged or failed are counted but are in no mean: {listed(troubled, 8)}.")
+    for network in section.networks:
+        if why := unmeasured.why(network, section.main):
+            found.append(f"{network.label}: {why}.")
     if section.replaced:
         older = plural(section.replaced, "older record of the same run was", "older records of the same runs were")
         found.append(f"{older} left aside; the newest counts.")
