@@ -29,6 +29,8 @@ def render(contents: Contents) -> str:
         lines += ["", standing.HEADING, "-" * len(standing.HEADING)]
         table = text_tables.standings(contents)
         lines += [*_wrapped(standing.ABOUT), "", *_set(table)] if table.rows else [standing.ALONE]
+        for note in (note for networks in contents.standings for note in standing.notes(networks)):
+            lines += _wrapped(note, "Note: ")
     lines += ["", *_wrapped(wording.NOT_CORRECTED)] if contents.findings else []
     lines += _wrapped(coverage.measured(contents)) if contents.findings else []
     for finding in contents.findings:

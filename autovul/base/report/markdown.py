@@ -27,6 +27,8 @@ def render(contents: Contents) -> str:
         lines += ["", f"## {standing.HEADING}", ""]
         table = text_tables.standings(contents)
         lines += [standing.ABOUT, "", *_set(table)] if table.rows else [standing.ALONE]
+        notes = [note for networks in contents.standings for note in standing.notes(networks)]
+        lines += ["", *(f"- {escaped(note)}" for note in notes)] if notes else []
     if contents.findings:
         lines += ["", "## Claims", "", wording.NOT_CORRECTED, ""]
         lines += [escaped(measured), ""] if (measured := coverage.measured(contents)) else []

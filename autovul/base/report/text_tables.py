@@ -55,7 +55,7 @@ def standings(contents: Contents) -> Table:
     """The user's own networks beside the groups of others."""
     rows: list[tuple[str, ...]] = []
     names = Counter(networks[0].experiment.name for networks in contents.standings)
-    for each in (each for networks in contents.standings for each in networks):
+    for each in (part for networks in contents.standings for network in networks for part in network.parts):
         name, unit = each.experiment.name, each.unit
         where = " · ".join([name, *(each.section.conditions if names[name] > 1 else [])])
         value = wording.value_text(each.network, each.metric, unit)
@@ -66,7 +66,7 @@ def standings(contents: Contents) -> Table:
             group, word = catalogue.group_title(comparison.second), standing.word(comparison)
             rows.append((*own, group, mean, difference, these, word))
         if not each.comparisons:
-            rows.append((*own, *[formats.NONE] * 5))
+            rows.append((*own, *[formats.NONE] * 4, "not measured" if each.missing else formats.NONE))
     header = ("Experiment", "Metric", "Yours", "Value", "Beside", "Mean", "Difference", INTERVALS[0], "It is")
     return Table(header, "lllrlrrrl", tuple(rows))
 

@@ -147,3 +147,53 @@ def test_a_network_with_nothing_beside_it_keeps_its_row():
     assert [len(each.comparisons) for networks in report.standings for each in networks] == [0]
     assert "nothing was measured beside it" in report.html()
     assert "mine" in report.text().partition(standing.HEADING)[2].partition("Every interval")[0]
+
+
+def by_metric(results, own_results, name="mine"):
+    """The words beside manual networks by metric, and the notes."""
+    report = build([*results, *own_results])
+    (networks,) = report.standings
+    (mine,) = [each for each in networks if each.network.name == name]
+    words = {
+        part.metric: standing.word(comparison)
+        for part in mine.parts
+        for comparison in part.comparisons
+        if comparison.second == "manual"
+    }
+    return words, " ".join(standing.notes(networks)), report
+
+
+def with_logits_scaled(results, sure=10.0, plain=0.0):
+    """A network that differs from resnet18_comp by its confidence only, and so by one metric only."""
+    shifts = {"success_rate": sure, "targeted_success_rate": plain}
+    for r in own(results, "big"):
+        yield r.replace(metrics={n: Metric(m.value + shifts.get(n, 0), m.unit, m.count) for n, m in r.metrics.items()})
+
+
+def test_a_network_that_is_only_surer_is_not_called_easier_without_a_word():
+    manual = [r for r in campaign(3, ["fig2"], groups=["manual"]) if r.model == "resnet18_comp"]
+    words, notes, report = by_metric(manual, with_logits_scaled(manual), "big")
+    assert words == {"success_rate": "easier to attack", "targeted_success_rate": "undecided"}
+    told = "beside Manual it is easier to attack by Success rate, undecided by Classified as target."
+    assert notes == f"big, Adversarial examples: The metrics disagree: {told} {standing.OF_CONFIDENCE}"
+    for form in (report.text(), report.markdown(), report.html()):
+        block = " ".join(form.partition(standing.HEADING)[2].split())
+        assert "Classified as target" in block[: block.index("The metrics disagree")]
+    words, notes, _ = by_metric(manual, with_logits_scaled(manual, 10.0, -20.0), "big")
+    assert words["targeted_success_rate"] == "harder to attack" and ", harder to attack by Classified" in notes
+    words, notes, _ = by_metric(manual, with_logits_scaled(manual, 10.0, 10.0), "big")
+    assert {*words.values()} == {"easier to attack"} and not notes, "nothing is said where they agree"
+
+
+def test_with_one_seed_nothing_disagrees():
+    manual = [r for r in campaign(1, ["fig2"], groups=["manual"]) if r.model == "resnet18_comp"]
+    words, notes, _ = by_metric(manual, with_logits_scaled(manual), "big")
+    assert {*words.values()} == {"not judged: one seed"} and not notes
+
+
+def test_only_metrics_of_the_same_runs_stand_beside():
+    """A control with other values of the grid is of other runs; ``*`` stands for many metrics."""
+    for name in ("fig6", "fig10"):
+        results = campaign(3, [name])
+        standings = [each for networks in build([*results, *own(results)]).standings for each in networks]
+        assert standings and not any(each.also for each in standings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autovul.base.report import build, claim_words
+from autovul.base.report import build, claim_words, standing
 from autovul.base.result import Metric
 from tests.base.report.records import campaign
 from tests.base.report.test_standing import own
@@ -17,6 +17,21 @@ def unreached(results, seeds=(1228, 1229, 1230), missing=61):
             counts = {"images": 100, "without_adversarial": missing}
             r = r.replace(metrics=metrics, counts=counts, environment={**r.environment, "doubts": [doubt]})
         yield r
+
+
+def test_a_network_without_adversarial_examples_does_not_vanish():
+    results = campaign(3, ["distance"])
+    report = build([*results, *unreached(results)])
+    why = "no adversarial example found for 61 of 100 images: not measured"
+    for form in (report.text(), report.markdown(), report.html()):
+        form = " ".join(form.split())
+        block = form.partition(standing.HEADING)[2].partition("Every interval")[0]
+        assert "masked" in block and "not measured" in block
+        assert f"{why.capitalize()}. Doubtful: for 61 of 100 images no adversarial example was found" in block
+        assert f"masked: {why}." in form.partition("Every interval")[2], "the section"
+    in_claim = [claim_words.notices(each) for each in report.findings if each.name == "distance"]
+    assert all(f"masked ({why})" in each for each in in_claim) and in_claim
+    assert ">not measured<" in report.html(), "the section's table"
 
 
 def test_seeds_without_adversarial_examples_are_said_where_others_have_some():
