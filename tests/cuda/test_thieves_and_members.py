@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from autovul.vision import attacks
+from autovul.vision.attacks import hop_skip_jump
 from autovul.vision.attacks.base import Setup
-from autovul.vision.attacks.membership import hop_skip_jump
-from autovul.vision.attacks.membership.hop_skip_jump import HopSkipJump
+from autovul.vision.attacks.hop_skip_jump import HopSkipJump
 from autovul.vision.attacks.victim import questioned
 from autovul.vision.datasets import Augmentation
 from tests.cuda.small import CPU, large_patches, quiet, small, there
