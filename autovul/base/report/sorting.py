@@ -134,12 +134,17 @@ def _metrics(experiment: str, results: list[Result]) -> tuple[str, ...]:
 def _differing(networks: list[Network]) -> dict[str, dict[str, list[str]]]:
     """As `varying`; an option of structure only where networks of a kind differ in it, since other kinds lack it.
 
-    One that is not given is as published or not there at all, and neither is to be compared with care.
+    One that is not given is as published in networks made of cells, which have them all; in others it may not be there
+    at all, and says nothing.
     """
     runs = [run for network in networks for run in network.good]
     kinds: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         kinds["cells" if "genotype" in run.result.facts else run.result.group].append(run)
-    given = (found for members in kinds.values() for found in varying(members).items())
-    within = {name for name, values in given if len(values.keys() - {NOT_GIVEN}) > 1}
+    within = {
+        name
+        for kind, members in kinds.items()
+        for name, values in varying(members).items()
+        if len(values.keys() - (set() if kind == "cells" else {NOT_GIVEN})) > 1
+    }
     return {name: found for name, found in varying(runs).items() if name not in catalogue.STRUCTURE or name in within}

@@ -60,6 +60,11 @@ def test_an_option_of_structure_that_is_not_given_is_no_difference(first, second
         make("darts", options={"dropout": 0.0}),
     )
     assert ("differ in dropout" in notes(section)) == told
+    cells = {"genotype": {"normal": []}}
+    (section,) = sections(
+        make("darts", options={"dropout": first}, facts=cells), make("enas", options={"dropout": second}, facts=cells)
+    )
+    assert ("differ in dropout" in notes(section)) == (first != second), "cells have it, as published if not given"
     (section,) = sections(make("a", options={"queries": None}), make("b", options={"queries": 8}))
     assert "queries: not given (a) and 8 (b)" in notes(section)
 
