@@ -83,8 +83,8 @@ class Result:
         status: "ok"; "diverged" where the loss or the logits were not finite; "failed".
         algorithm: The attack or method, where the experiment has several.
         options: Every effective option, flat.
-        counts: Queries, forward and backward passes (each of one image): of an attack or tool its own; where it trains,
-            those of the trainings and their validation (of an extraction, what the victim was asked).
+        counts: Queries, forward and backward passes (each of one image): of attack or tool, its trainings and their
+            validation. docs/report.md says what they cover.
         series: Figures over epochs, steps or budgets: a list of rows.
         seconds: Durations by phase.
         peak_memory: The largest amount of memory held, in bytes.

@@ -38,6 +38,7 @@ def validate(model: nn.Module, dataset: ImageDataset, *, seed: int = 1228, batch
         experiment="validate",
         seed=seed,
         metrics=metrics,
+        counts={"images": found.count, "forward": found.count},
         seconds=cost.seconds,
         peak_memory=cost.peak_memory,
         **identify(model, dataset),

@@ -19,7 +19,9 @@ Figures = tuple[float, ...]
 
 
 def _validated(model: nn.Module, dataset: ImageDataset) -> Figures:
-    metrics = validate(model, dataset).metrics
+    result = validate(model, dataset)
+    assert result.counts == {"images": len(dataset.valid), "forward": len(dataset.valid)}
+    metrics = result.metrics
     return tuple(float(metrics[name].value or 0) for name in ("valid_accuracy", "top5_accuracy", "valid_loss"))
 
 

@@ -15,7 +15,7 @@ from autovul.vision import attacks, models
 from autovul.vision.adversarial_training import AdversarialTrainingOptions, adversarial
 from autovul.vision.attacks.backdoor.batches import PoisonedBatches
 from autovul.vision.attacks.base import Attack, Setup
-from autovul.vision.attacks.extraction.knockoff import thief_seed
+from autovul.vision.attacks.extraction.native_thief import thief_seed
 from autovul.vision.attacks.poisoning.labels import FreshlyPoisonedBatches
 from autovul.vision.datasets import Augmentation, ImageBatches, ImageDataset, ImageSplit
 from autovul.vision.tools import gradient_variance, loss_contour

@@ -90,6 +90,27 @@ def test_a_repetition_is_the_same_and_another_seed_is_not(dataset, trained, name
     assert losses[0] != losses[1]
 
 
+@pytest.mark.parametrize("name", EXTRA)
+def test_all_passes_are_counted(dataset, trained, name, monkeypatch):
+    """Those that make the trigger and measure it, those of the training and its validation."""
+    monkeypatch.setattr("autovul.vision.attacks.backdoor.attack.require_fitting", lambda *_: None)  # two images, once
+    seen = {"forward": 0, "backward": 0}
+
+    class Counting(nn.Flatten):
+        def __deepcopy__(self, memo):
+            return Counting()
+
+        def forward(self, x):
+            seen["forward"] += len(x)
+            if x.requires_grad:
+                x.register_hook(lambda gradient: seen.update(backward=seen["backward"] + len(gradient)))
+            return super().forward(x)
+
+    network = nn.Sequential(*[Counting() if isinstance(part, nn.Flatten) else part for part in trained]).eval()
+    result = create(name).run(network, dataset, setup())
+    assert {key: result.counts[key] for key in seen} == seen
+
+
 def test_fraction_0_plants_nothing(dataset, trained):
     for mode in ("batch", "dataset", "loss"):
         result = create("badnet", poison_percent=0, train_mode=mode).run(trained, dataset, setup())

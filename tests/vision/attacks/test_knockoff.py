@@ -20,7 +20,7 @@ from autovul.vision.attacks.base import Setup
 from autovul.vision.attacks.extraction import queries
 from autovul.vision.attacks.extraction.adaptive_sampling import GradientBandit, RewardScale, rewards
 from autovul.vision.attacks.extraction.art_thief import train_thief
-from autovul.vision.attacks.extraction.knockoff import thief_seed
+from autovul.vision.attacks.extraction.native_thief import thief_seed
 from autovul.vision.attacks.extraction.transfer_set import TransferSet
 from autovul.vision.datasets import Augmentation, ImageBatches, ImageDataset, ImageSplit
 
@@ -472,7 +472,41 @@ def test_art_trains_thieves_of_equal_quality(victim, dataset, label_mode):
     )
     assert value(theirs, "agreement") == pytest.approx(value(own, "agreement"), abs=6)
     assert value(theirs, "cross_entropy") == pytest.approx(value(own, "cross_entropy"), rel=0.1)
-    assert theirs.counts == own.counts
+    validated = 3 * len(dataset.valid)  # before the first epoch, after the tenth and after the last; ART does not
+    assert {**theirs.counts, "forward": theirs.counts["forward"] + validated} == own.counts
+
+
+@pytest.mark.parametrize("sampling", ["random", "adaptive"])
+def test_all_passes_are_counted(victim, dataset, monkeypatch, sampling):
+    """Those of the victim, of every thief's training and validation, of its answers and of the scout."""
+    seen = {"forward": 0, "backward": 0}
+    network = nn.Sequential(nn.Flatten(), Counting(seen), victim[1]).eval()
+    result = attack(nb_stolen=(20, 300), sampling=sampling).run(network, dataset, setup(epoch=3))
+    counted = {name: result.counts[name] for name in seen}
+    assert counted == seen and counted["backward"] >= 3 * 320
+    assert result.counts["queries"] == 300
+
+
+class Counting(nn.Module):
+    """Counts the images that pass it, in its copies too, and those whose gradients pass it."""
+
+    def __init__(self, seen):
+        super().__init__()
+        self.seen = seen
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def __deepcopy__(self, memo):
+        return Counting(self.seen)
+
+    def reset_parameters(self):
+        nn.init.zeros_(self.weight)
+
+    def forward(self, x):
+        self.seen["forward"] += len(x)
+        x = x + 0 * self.weight
+        if x.requires_grad:
+            x.register_hook(lambda gradient: self.seen.update(backward=self.seen["backward"] + len(gradient)))
+        return x
 
 
 def test_art_refuses_what_it_cannot_do(victim, dataset):

@@ -18,7 +18,7 @@ from autovul.base.metrics import NonFiniteOutput
 from autovul.base.options import OptionError, option
 from autovul.base.progress import Progress
 from autovul.base.result import Metric, Result
-from autovul.base.training.history import History
+from autovul.base.training.history import History, total
 from autovul.vision.attacks.backdoor import files as backdoor_files
 from autovul.vision.attacks.backdoor.batches import PoisonedBatches, TrainMode
 from autovul.vision.attacks.backdoor.losses import PoisonStep
@@ -42,6 +42,7 @@ class Scene:
         setup: Seed, recipe, folder.
         metrics: Figures of the trigger's making, which join the others.
         counts: Likewise.
+        forward, backward: Passes so far, each of one image, but for those of the training.
     """
 
     model: nn.Module
@@ -49,6 +50,8 @@ class Scene:
     setup: Setup
     metrics: dict[str, Metric] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    forward: int = 0
+    backward: int = 0
 
     @property
     def device(self) -> torch.device:
@@ -59,9 +62,15 @@ class Scene:
         """Tell the person who watches."""
         Progress("auto" if self.setup.progress else "off").say(line)
 
+    def took(self, forward: int, backward: int = 0) -> None:
+        """Count passes."""
+        self.forward += forward
+        self.backward += backward
+
     def judge(self, model: nn.Module, trigger: Trigger, target: int) -> Measurement:
         """`measure` on this run's data."""
         setup = self.setup
+        self.took(2 * len(self.dataset.valid))  # clean and triggered
         return measure(model, self.dataset, trigger, target, batch_size=setup.valid_batch, seed=setup.seed)
 
 
@@ -106,6 +115,13 @@ class BackdoorAttack(Attack, MarkOptions):
     def watch(self, scene: Scene, victim: nn.Module, batches: PoisonedBatches) -> None:
         """A chance to set ``batches.before_epoch``."""
 
+    def passes_between_epochs(self, scene: Scene, epochs: int) -> int:
+        """Forward passes, and as many backward, that ``before_epoch`` has taken before so many epochs.
+
+        A run that goes on from a state has not taken all of them itself.
+        """
+        return 0
+
     def run(self, model: nn.Module, dataset: ImageDataset, setup: Setup = Setup()) -> Result:
         """Plant the backdoor into a copy of ``model`` and measure it on the validation split.
 
@@ -142,7 +158,7 @@ class BackdoorAttack(Attack, MarkOptions):
             after = self._judged(scene, victim, trigger) if history.status == "ok" else None
             if after is not None and trigger is not described:
                 before = scene.judge(model, trigger, self.target_class)
-        result = self._result(scene, history.counts()).replace(
+        result = self._result(scene, history).replace(
             series=tuple(epoch.row() for epoch in history.records),
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,
@@ -190,6 +206,9 @@ class BackdoorAttack(Attack, MarkOptions):
         with ExitStack() as hooks:
             step = self.make_step(scene, victim, batches, hooks)
             history = work.fit(victim, batches, backdoor_files.stem(self), step=step)
+        begun = history.diverged_at[0] if history.diverged_at else history.records[-1].epoch
+        between = self.passes_between_epochs(scene, begun)
+        scene.took(between, between)
         return batches.trigger, history
 
     def _check(self, dataset: ImageDataset, setup: Setup) -> None:
@@ -216,11 +235,11 @@ class BackdoorAttack(Attack, MarkOptions):
         except OptionError as error:
             raise OptionError(error.rule or str(error)) from None
 
-    def _result(self, scene: Scene, training: Mapping[str, int]) -> Result:
+    def _result(self, scene: Scene, training: History) -> Result:
         poisoned = len(seeded_fraction(len(scene.dataset.train), self.poison_percent, scene.setup.seed))
         counts = {"poisoned_images": poisoned} if self.train_mode == "dataset" else {}
-        found: dict[str, Any] = {"metrics": dict(scene.metrics), "counts": {**counts, **scene.counts, **training}}
-        return record(self, scene.model, scene.dataset, scene.setup, **found)
+        counts |= {**scene.counts, **total([training, History(forward=scene.forward, backward=scene.backward)])}
+        return record(self, scene.model, scene.dataset, scene.setup, metrics=dict(scene.metrics), counts=counts)
 
     def _draw(self, scene: Scene, trigger: Trigger, after: Measurement) -> dict[str, str]:
         from autovul.vision.attacks.backdoor.pictures import draw_examples, draw_trigger
@@ -250,7 +269,7 @@ class BackdoorAttack(Attack, MarkOptions):
         scene = Scene(model, dataset, replace(setup, seed=recipe.get("seed", setup.seed)))
         with environ.measure(scene.device) as cost:
             before, after = (scene.judge(network, trigger, saved.target_class) for network in (model, victim))
-        return saved._result(scene, {}).replace(
+        return saved._result(scene, History()).replace(
             options={**recipe, **options, "validate_only": True},
             metrics=_metrics(before, after),
             seconds=cost.seconds,

@@ -45,6 +45,10 @@ class IMC(TrojanNN):
         """Train the trigger before every epoch."""
         batches.before_epoch = lambda epoch: self._retrain(scene, victim, batches, epoch)
 
+    def passes_between_epochs(self, scene: Scene, epochs: int) -> int:
+        """Of each round before each epoch, the images of its batches."""
+        return epochs * self.inner_iter * min(INNER_BATCHES * scene.setup.batch_size, len(scene.dataset.train))
+
     def _retrain(self, scene: Scene, victim: nn.Module, batches: PoisonedBatches, epoch: int) -> None:
         if not self.inner_iter:
             return

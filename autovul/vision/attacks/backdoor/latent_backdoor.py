@@ -71,9 +71,11 @@ class LatentBackdoor(BackdoorAttack):
                     loss = functional.mse_loss(features, goal.expand_as(features))
                     optimiser.zero_grad()
                     require_differentiable(loss).backward()
+                    neurons.backward += len(images)
                     optimiser.step()
                     total, count = total + loss.detach() * len(images), count + len(images)
                 distances.append(total.item() / count)
+        scene.took(neurons.forward, neurons.backward)
         if distances:
             scene.metrics["feature_distance_first_epoch"] = Metric(distances[0], "", batches.num_samples)
             scene.metrics["feature_distance_last_epoch"] = Metric(distances[-1], "", batches.num_samples)
@@ -86,6 +88,7 @@ class LatentBackdoor(BackdoorAttack):
             return super().make_step(scene, victim, batches, hooks)
         with untouched(scene.model), Neurons(scene.model, self.preprocess_layer) as neurons:
             goal = self._goal(scene, neurons)
+        scene.took(neurons.forward)
         listening = hooks.enter_context(Neurons(victim, self.preprocess_layer))
         return FeatureStep(batches, listening, goal, self.mse_weight, **self._weights(scene, victim))
 

@@ -26,12 +26,17 @@ class Neurons:
         layer: A submodule as ``named_modules`` calls it, or "logits". "flatten" stands for the features that the
             classifier sees; in a model without a layer of that name, for what its last linear layer is given.
 
+    Attributes:
+        forward: Images that went through the model here.
+        backward: Those that gradients were then taken of; who takes them counts them.
+
     Raises:
         UsageError: There is no such layer.
     """
 
     def __init__(self, model: nn.Module, layer: str = FINAL) -> None:
         self.model, self.layer = model, layer
+        self.forward = self.backward = 0
         inner = model.network if isinstance(model, OwnModel) else model
         layers = {name: module for name, module in inner.named_modules() if name}
         self._linear: list[nn.Module] = []
@@ -89,6 +94,7 @@ class Neurons:
         Raises:
             UsageError: The layer does not run, or gives no tensor with a row for each image.
         """
+        self.forward += len(images)
         self._heard, self._listens = [], True
         try:
             output = self.model(images)

@@ -57,6 +57,7 @@ class TrojanNN(BackdoorAttack):
             if dead:
                 scene.say(f"trojannn: passed over {len(dead)} neurons without a gradient on the mark: {dead[:10]}")
             before, after, trained = self._excite(neurons, chosen, trigger)
+        scene.took(neurons.forward, neurons.backward)
         scene.counts["dead_neurons"] = len(dead)
         scene.metrics["neuron_activation_before"] = Metric(before, "", len(chosen))
         scene.metrics["neuron_activation_after"] = Metric(after, "", len(chosen))
@@ -78,6 +79,7 @@ class TrojanNN(BackdoorAttack):
             if len(alive) == self.neuron_num:
                 break
             gradient = self._gradient(activations[neuron], mark)
+            neurons.backward += 1
             (alive if bool((gradient * trigger.mask != 0).any()) else dead).append(neuron)
         if len(alive) < self.neuron_num:
             raise UserError(
@@ -102,6 +104,7 @@ class TrojanNN(BackdoorAttack):
             if step == self.neuron_epoch or least < self.threshold:
                 break
             move = self.neuron_lr * self._gradient(distance, mark).sign()
+            neurons.backward += 1
             mark = torch.where(visible, (mark.detach() - move).clamp(0, 1), mark.detach())
         return first, last, trigger.with_mark(best)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from autovul.base.environ import seed_everything
 from autovul.base.errors import UserError
+from autovul.base.training.history import History
 from autovul.base.training.optimiser import build_optimiser
 from autovul.base.training.options import TrainingOptions
 from autovul.base.training.precision import without_tf32
@@ -33,7 +34,7 @@ UNSUPPORTED = (
 
 def train_thief(
     thief: nn.Module, transfer: TransferSet, dataset: ImageDataset, options: TrainingOptions, setup: Setup
-) -> bool:
+) -> History:
     """Train ``thief`` in place by ART's KnockoffNets, with random sampling, on a transfer set's answers.
 
     ART asks a stand-in that knows the transfer set by heart: the victim is asked once, whatever the engine.
@@ -46,7 +47,7 @@ def train_thief(
         setup: Seed and batch size.
 
     Returns:
-        Whether the weights stayed finite.
+        What it took, and whether the weights stayed finite.
 
     Raises:
         UserError: The recipe or the thief asks for something that ART does not offer.
@@ -90,7 +91,10 @@ def train_thief(
         )
         attack.extract(pixels, thieved_classifier=classifier)
     thief.to(device).eval()
-    return all(bool(torch.isfinite(tensor).all()) for tensor in thief.state_dict().values())
+    finite = all(bool(torch.isfinite(tensor).all()) for tensor in thief.state_dict().values())
+    images = options.epoch * len(pixels)
+    steps = options.epoch * -(-len(pixels) // setup.batch_size)
+    return History(status="ok" if finite else "diverged", steps=steps, forward=images, backward=images)
 
 
 def _by_heart(pixels: np.ndarray, answers: Tensor, classes: int) -> Any:

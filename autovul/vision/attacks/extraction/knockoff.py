@@ -7,29 +7,29 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from pydantic import Field, field_validator, model_validator
 from torch import nn
 
 from autovul.base import environ
-from autovul.base.checkpoint import digest, save_state
+from autovul.base.checkpoint import save_state
 from autovul.base.errors import UserError
 from autovul.base.metrics import NonFiniteOutput
 from autovul.base.options import option
 from autovul.base.progress import Progress
 from autovul.base.result import Result
+from autovul.base.training.history import History, total
 from autovul.base.training.random_state import preserved_random_state
 from autovul.vision import models
 from autovul.vision.attacks.base import Attack, Setup, device_of, registry, require_all_classes, require_model_and_data
 from autovul.vision.attacks.extraction.adaptive_sampling import Reward
 from autovul.vision.attacks.extraction.figures import answers, compare, means
+from autovul.vision.attacks.extraction.native_thief import thief_seed, train_thief
 from autovul.vision.attacks.extraction.queries import AdaptiveQueries, Pool, ask_at_random
 from autovul.vision.attacks.extraction.transfer_set import TransferSet, load_fitting
 from autovul.vision.attacks.record import record
 from autovul.vision.attacks.retraining import Retraining
 from autovul.vision.attacks.victim import Victim, questioned
-from autovul.vision.datasets import ImageBatches
 from autovul.vision.models.fresh import fresh, thawed
 from autovul.vision.models.own import OwnModel
 
@@ -137,15 +137,17 @@ class Knockoff(Attack):
         with environ.measure(device, "queries") as asking, questioned(model, self.query_batch) as victim:
             clean = require_all_classes(answers(victim, dataset.valid), dataset)
             self._require_comparable(clean.shape[1], dataset)
-            transfer = self._transfer(model, victim, dataset, setup)
+            transfer = self._transfer(model, victim, dataset, setup, work := [])
+        work.append(History(forward=victim.forward))
         rows: list[dict[str, Any]] = []
         files, message, precision = {}, "", "fp32"
         with environ.measure(device, "training") as training:
             for budget in self._budgets(len(transfer)):
-                thief, diverged = self.steal(model, transfer.head(budget), dataset, setup)
+                thief, diverged = self.steal(model, transfer.head(budget), dataset, setup, work)
                 if self.engine != "art":
                     precision = self._retraining(dataset, setup).precision(thief)
                 found = None if diverged else self._answers(thief, dataset)
+                work.append(History(forward=0 if diverged else len(dataset.valid)))
                 if found is None:
                     message = f"the thief with {budget} queries diverged: its loss, a weight or an answer is not finite"
                     break
@@ -162,7 +164,7 @@ class Knockoff(Attack):
             message=message,
             metrics={} if message else means(rows, clean, dataset.valid),
             series=tuple(rows),
-            counts={"queries": 0 if self.transfer_set else len(transfer), "forward": victim.forward},
+            counts={"queries": 0 if self.transfer_set else len(transfer), **total(work)},
             seconds={**asking.seconds, **training.seconds},
             peak_memory=training.peak_memory,
             environment={"precision": precision},
@@ -176,10 +178,15 @@ class Knockoff(Attack):
             model, dataset, setup: As for `run`.
         """
         with questioned(model, self.query_batch) as victim:
-            return self._query(model, victim, dataset, setup)
+            return self._query(model, victim, dataset, setup, [])
 
     def steal(
-        self, model: nn.Module, transfer: TransferSet, dataset: ImageDataset, setup: Setup = Setup()
+        self,
+        model: nn.Module,
+        transfer: TransferSet,
+        dataset: ImageDataset,
+        setup: Setup = Setup(),
+        work: list[History] | None = None,
     ) -> tuple[nn.Module, bool]:
         """Only train a thief.
 
@@ -187,6 +194,7 @@ class Knockoff(Attack):
             model: The victim, for its architecture; it is not asked.
             transfer: What the thief learns from.
             dataset, setup: As for `run`.
+            work: Gets what the training took.
 
         Returns:
             The thief, on the victim's device and in eval mode, and whether its training diverged.
@@ -194,20 +202,13 @@ class Knockoff(Attack):
         thief = self._fresh(model, dataset, setup.seed).to(device_of(model))
         retraining = self._retraining(dataset, setup)
         if self.engine == "art":
-            from autovul.vision.attacks.extraction.art_thief import train_thief
+            from autovul.vision.attacks.extraction import art_thief
 
-            return thief, not train_thief(thief, transfer, dataset, retraining.options, retraining.setup)
-        vary = retraining.augmentation if self.augment == "anew" else None
-        batches = ImageBatches(
-            transfer.images,
-            transfer.answers,
-            setup.batch_size,
-            device_of(thief),
-            seed=retraining.setup.seed,
-            augment=vary,
-        )
-        learnt = {"images": transfer.images, "answers": transfer.answers}
-        history = retraining.fit(thief, batches, _stem(len(transfer)), identity={"transfer": digest(learnt)})
+            history = art_thief.train_thief(thief, transfer, dataset, retraining.options, retraining.setup)
+        else:
+            history = train_thief(thief, transfer, retraining, _stem(len(transfer)), anew=self.augment == "anew")
+        if work is not None:
+            work.append(history)
         return thief, history.status != "ok"
 
     def _answers(self, thief: nn.Module, dataset: ImageDataset) -> torch.Tensor | None:
@@ -218,17 +219,21 @@ class Knockoff(Attack):
         except NonFiniteOutput:
             return None
 
-    def _transfer(self, model: nn.Module, victim: Victim, dataset: ImageDataset, setup: Setup) -> TransferSet:
+    def _transfer(
+        self, model: nn.Module, victim: Victim, dataset: ImageDataset, setup: Setup, work: list[History]
+    ) -> TransferSet:
         """The largest budget's transfer set: from the victim or from a file."""
         if self.transfer_set is None:
-            transfer = self._query(model, victim, dataset, setup)
+            transfer = self._query(model, victim, dataset, setup, work)
         else:
             transfer = load_fitting(self.transfer_set, dataset, self.label_mode)
         if self.export_transfer is not None:
             transfer.save(self.export_transfer)
         return transfer
 
-    def _query(self, model: nn.Module, victim: Victim, dataset: ImageDataset, setup: Setup) -> TransferSet:
+    def _query(
+        self, model: nn.Module, victim: Victim, dataset: ImageDataset, setup: Setup, work: list[History]
+    ) -> TransferSet:
         budget = self._budgets(len(dataset.train))[-1]
         retraining = self._retraining(dataset, setup)
         pool = Pool(dataset.train, setup.seed, retraining.augmentation if self.augment == "once" else None)
@@ -244,6 +249,7 @@ class Knockoff(Attack):
             return queries.ask(victim, budget, self.label_mode, partial(show.advance, "adaptive queries"))
         finally:
             show.close()
+            work.extend(queries.work)
 
     def _budgets(self, available: int) -> list[int]:
         """The budgets in ascending order; where none is small enough and none was insisted on, what there is."""
@@ -286,11 +292,6 @@ class Knockoff(Attack):
         path = setup.folder / f"{_stem(budget)}.pth"
         save_state(path, thief.state_dict())
         return {f"thief with {budget} queries": str(path)}
-
-
-def thief_seed(seed: int) -> int:
-    """The seed of the thief's weights and batches; with the run's own they would be those the victim began with."""
-    return int(np.random.SeedSequence(seed, spawn_key=(1,)).generate_state(1)[0])
 
 
 def _stem(budget: int) -> str:

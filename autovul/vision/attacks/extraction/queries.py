@@ -12,6 +12,7 @@ from torch.nn import functional
 from autovul.base.errors import UserError
 from autovul.base.progress import Progress
 from autovul.base.trainer import Trainer
+from autovul.base.training.history import History
 from autovul.base.training.options import TrainingOptions
 from autovul.vision.attacks.extraction.adaptive_sampling import GradientBandit, Reward, RewardScale, rewards
 from autovul.vision.attacks.extraction.transfer_set import LabelMode, TransferSet, ask
@@ -78,6 +79,9 @@ class AdaptiveQueries:
         batch_size: Images of its batches, at most.
         size: Queries a round.
         reward: What an answer is worth by.
+
+    Attributes:
+        work: What the scout's passes took.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class AdaptiveQueries:
         self.pool, self.seed, self.scout, self.size, self.reward = pool, seed, scout, size, reward
         self.options = options.model_copy(update={"epoch": 1, "lr_scheduler": False, "resume": False})
         self.batch_size = batch_size
+        self.work: list[History] = []
         classes = int(pool.labels.max()) + 1
         self.bandit = GradientBandit(classes, np.random.default_rng(seed))
         self._queues = [(pool.labels == label).nonzero().squeeze(1).tolist()[::-1] for label in range(classes)]
@@ -114,6 +119,7 @@ class AdaptiveQueries:
             parts.append(part)
             with questioned(self.scout, victim.batch) as scout:
                 guesses = scout.logits(to_pixels(images)).cpu().log_softmax(1)
+                self.work.append(History(forward=scout.forward))
             answers = part.answers if label_mode == "soft" else functional.one_hot(part.answers, guesses.shape[1])
             total = total + answers.float().sum(0)
             asked += len(part)
@@ -138,5 +144,6 @@ class AdaptiveQueries:
         device = next(self.scout.parameters()).device
         batches = ImageBatches(part.images, part.answers, size, device, seed=self.seed)
         trainer = Trainer(self.options, device=device, seed=self.seed + number, progress=Progress("off"))
-        if trainer.fit(self.scout, batches).status != "ok":
+        self.work.append(trainer.fit(self.scout, batches))
+        if self.work[-1].status != "ok":
             raise UserError("the network that judges adaptive queries diverged: lower --lr, or set --grad_clip")
