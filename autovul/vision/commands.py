@@ -90,6 +90,7 @@ COMMANDS = (
             "autovul adv_attack -d digits --require_class",
             "autovul adv_attack -m darts --model_arch drnas --pgd_eps 8 --pgd_alpha 2",
             "autovul adv_attack --grad_method nes --query_num 100",
+            "autovul adv_attack --attack hop_skip_jump --norm 2 --max_queries 2000",
         ),
     ),
     _OnNetwork(

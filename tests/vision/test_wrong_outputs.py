@@ -23,6 +23,7 @@ Work = Callable[[nn.Module, ImageDataset], Any]
 ATTACKS: list[tuple[str, dict[str, Any]]] = [
     ("pgd", {}),
     ("fmn", {}),
+    ("hop_skip_jump", {"max_queries": 50}),
     ("membership", {"method": "loss", "confidence_filter": "none"}),
     ("knockoff", {}),
     ("badnet", {"mark_height": 1, "mark_width": 1}),

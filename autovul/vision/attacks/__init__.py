@@ -11,6 +11,7 @@ from autovul.vision.attacks.backdoor.latent_backdoor import LatentBackdoor
 from autovul.vision.attacks.backdoor.trojannn import TrojanNN
 from autovul.vision.attacks.base import Attack, registry
 from autovul.vision.attacks.evasion.fmn import FMN
+from autovul.vision.attacks.evasion.hop_skip_jump import HopSkipJumpAttack
 from autovul.vision.attacks.evasion.pgd import PGD
 from autovul.vision.attacks.extraction.knockoff import Knockoff
 from autovul.vision.attacks.membership.attack import Membership
@@ -23,6 +24,7 @@ __all__ = [
     "PGD",
     "Attack",
     "BadNet",
+    "HopSkipJumpAttack",
     "Knockoff",
     "LatentBackdoor",
     "Membership",

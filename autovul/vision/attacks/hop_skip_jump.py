@@ -43,7 +43,7 @@ class HopSkipJump:
 
     - a binary search on the segment to the image x* finds a point xₜ of another class next to the boundary;
     - the normal is estimated from B = min(⌊init_eval · √(t+1)⌋, max_eval) directions uₙ of length 1, as
-      v ∝ Σ (φₙ − φ̄) uₙ, where φₙ = ±1 says whether xₜ + δuₙ has another class and δ = 0.01 · distance (0.1 at first);
+      v ∝ Σ (φₙ − φ̄) uₙ, where φₙ = ±1 says whether xₜ + δuₙ has another class and δ = probe · distance (0.1 at first);
     - a step ξv from ‖xₜ − x*‖₂ / √(t+1) on, halved until xₜ + ξv has another class.
 
     One more binary search ends it. Searches end at a relative width of θ = 0.01 / √d, for d pixels. In L∞ a search
@@ -64,6 +64,7 @@ class HopSkipJump:
         norm: In which the distance is made small.
         targeted: Whether the classes are to be reached rather than left.
         keep_nearest: Whether the nearest point of all searches is the result, and not the last one.
+        probe: δ, as a share of the distance.
 
     Source: Chen, Jordan and Wainwright, HopSkipJumpAttack (arXiv 1904.02144), algorithm 2. θ, δ and the first δ are
     those of ART, which the artifact uses: the paper's θ = d^(−3/2) is below the resolution of float32 pixels.
@@ -80,6 +81,7 @@ class HopSkipJump:
     norm: Norm = "2"
     targeted: bool = False
     keep_nearest: bool = False
+    probe: float = 0.01
 
     def run(
         self,
@@ -177,7 +179,7 @@ class _Search:
         before = lengths(self.points - self.images, "2")
         self.to_boundary()
         self._note_nearest()
-        radius = PRECISION * before if t else torch.full_like(before, FIRST_RADIUS)
+        radius = self.attack.probe * before if t else torch.full_like(before, FIRST_RADIUS)
         evaluations = min(int(self.attack.init_eval * math.sqrt(t + 1)), self.attack.max_eval)
         index = self._affordable(self.going, evaluations)
         if not len(index):

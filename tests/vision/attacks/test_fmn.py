@@ -15,7 +15,7 @@ from autovul.base.result import Result
 from autovul.vision import attacks
 from autovul.vision.attacks.base import Setup
 from autovul.vision.attacks.evasion.distances import Distances
-from autovul.vision.attacks.evasion.fmn import Nearest
+from autovul.vision.attacks.evasion.minimum_norm import Nearest
 from tests.vision.attacks.test_pgd import small_network
 
 
@@ -280,5 +280,7 @@ def test_what_says_nothing_of_robustness_is_refused(dataset, trained):
 
 
 def test_a_model_without_gradients_is_refused(dataset):
-    with pytest.raises(UserError, match=r"the gradient is 0 for all \d+ images.*--grad_method nes"):
+    with pytest.raises(
+        UserError, match=r"the gradient is 0 for all \d+ images.*--attack hop_skip_jump needs no gradient"
+    ):
         attacks.create("fmn", iteration=3).run(Steps(), dataset)

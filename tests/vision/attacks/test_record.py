@@ -30,6 +30,7 @@ TRAINING: dict[str, dict[str, Any]] = {
 ASKING: dict[str, dict[str, Any]] = {
     "pgd": {},
     "fmn": {"iteration": 3},
+    "hop_skip_jump": {"max_queries": 50},
     "membership": {"method": "loss", "confidence_filter": "none"},
 }
 

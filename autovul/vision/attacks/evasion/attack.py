@@ -22,7 +22,7 @@ from autovul.vision.attacks.base import (
     require_model_and_data,
     untouched,
 )
-from autovul.vision.attacks.evasion.image_attack import ImageAttack
+from autovul.vision.attacks.evasion.image_attack import WITHOUT_GRADIENT, ImageAttack
 from autovul.vision.attacks.evasion.perturbation import Perturbation
 from autovul.vision.attacks.evasion.tally import Tally
 from autovul.vision.attacks.record import record
@@ -54,7 +54,11 @@ class EvasionAttack(ImageAttack):
 
     def without_gradient(self) -> str:
         """What to try where gradients are 0."""
-        return "another attack may do better"
+        return WITHOUT_GRADIENT
+
+    def notes(self) -> list[str]:
+        """What is to be known of its figures."""
+        return []
 
     def require_meant(self) -> None:
         """Refuse options that nobody can mean.
@@ -178,5 +182,6 @@ class EvasionAttack(ImageAttack):
             counts={**tally.counts(), "selection": asked},
             seconds=cost.seconds,
             peak_memory=cost.peak_memory,
+            environment={"notes": notes} if (notes := self.notes()) else {},
             files=files,
         )

@@ -14,7 +14,7 @@ from autovul.vision.attacks.evasion.norms import Norm
 from autovul.vision.attacks.evasion.perturbation import Passes
 
 if TYPE_CHECKING:
-    from autovul.vision.attacks.evasion.fmn import Nearest
+    from autovul.vision.attacks.evasion.minimum_norm import Nearest
 
 EXAMPLES = 8
 QUARTILES = {"lower_quartile_distance": 0.25, "median_distance": 0.5, "upper_quartile_distance": 0.75}
@@ -54,13 +54,16 @@ class Distances:
         return bool(torch.cat(self._flat).all()) and bool(self.sorted.isinf().all())
 
     def metrics(self) -> dict[str, Metric]:
-        """Median and quartiles; None where it lies among the images without an adversarial example."""
+        """Median and quartiles; None where it lies among the images without an adversarial example. Mean queries."""
         distances = self.sorted
         values = {name: quantile(distances, share) for name, share in QUARTILES.items()}
-        return {
+        found = {
             name: Metric(value if math.isfinite(value) else None, self.unit, len(distances))
             for name, value in values.items()
         }
+        if self.passes.queries:
+            found["mean_queries"] = Metric(self.passes.queries / len(distances), "queries", len(distances))
+        return found
 
     def curve(self) -> tuple[dict[str, float], ...]:
         """For each percentage the least distance within which so many images have an adversarial example."""
@@ -77,6 +80,7 @@ class Distances:
             "zero_gradients": int(torch.cat(self._flat).sum()),
             "forward": self.passes.forward,
             "backward": self.passes.backward,
+            **({"queries": self.passes.queries} if self.passes.queries else {}),
         }
 
     def draw(self, folder: Path, class_names: list[str]) -> dict[str, str]:

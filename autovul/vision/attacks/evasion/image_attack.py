@@ -17,6 +17,8 @@ from autovul.vision.attacks.correct_images import correctly_classified
 if TYPE_CHECKING:
     from autovul.vision.datasets import ImageDataset
 
+WITHOUT_GRADIENT = "--attack hop_skip_jump needs no gradient"
+
 
 class ImageAttack(Attack):
     """An attack that changes test images, one independently of the other."""

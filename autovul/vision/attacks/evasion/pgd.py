@@ -13,6 +13,7 @@ from autovul.base.options import OptionError, option
 from autovul.vision.attacks.base import registry, require_differentiable, require_logits
 from autovul.vision.attacks.evasion.attack import EvasionAttack
 from autovul.vision.attacks.evasion.black_box import ESTIMATORS, LEAST_QUERIES
+from autovul.vision.attacks.evasion.image_attack import WITHOUT_GRADIENT
 from autovul.vision.attacks.evasion.norms import Norm, lengths, unit, within
 from autovul.vision.attacks.evasion.perturbation import Passes, Perturbation
 
@@ -69,8 +70,16 @@ class PGD(EvasionAttack):
 
     def without_gradient(self) -> str:
         if self.grad_method == "white":
-            return "grad_method nes estimates gradients from queries"
-        return f"the loss does not change within sigma ({self.sigma:g}); a larger one may see more"
+            return f"{WITHOUT_GRADIENT}; --grad_method nes estimates one from queries"
+        return f"the loss does not change within sigma ({self.sigma:g}): a larger one may see more; {WITHOUT_GRADIENT}"
+
+    def notes(self) -> list[str]:
+        if self.grad_method == "white":
+            return []
+        return [
+            f"gradients are estimated ({self.grad_method}, {self.query_num} queries, sigma {self.sigma:g}): success "
+            "rates are lower bounds, and a low one says nothing of how robust the model is"
+        ]
 
     def require_meant(self) -> None:
         if self.norm == "inf" and self.pgd_eps > 1:
