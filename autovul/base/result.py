@@ -29,8 +29,8 @@ BOOKKEEPING = NOT_IDENTITY | {
     "grey",  # which the digest of the data tells
     *("valid_batch_size", "test_batch_size", "validate_interval", "at_most"),
 }
-# Options that came later, with what every run before did: it keeps its name.
-ADDED = {"grey": False}
+# Options that came later, with what every run before did: it keeps its name, and its key in a sweep.
+ADDED = {"grey": False, "eot_samples": 1}
 DESTROYED = "the attack's training took the clean accuracy"  # how a doubt begins that is none about accuracies
 LARGEST = 1e100  # of a metric: squares and sums of it stay finite
 Status = Literal["ok", "diverged", "failed"]

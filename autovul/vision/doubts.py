@@ -14,7 +14,8 @@ from autovul.vision.attacks.victim import questioned
 
 RANDOM = (
     "two passes over the same images gave different logits: the network draws at random in eval mode, so that every "
-    "figure holds its chance, and boundary distances mean nothing"
+    "figure holds its chance, and boundary distances mean nothing; adv_attack --eot_samples 10 takes the mean of ten "
+    "gradients"
 )
 PROBABILITIES = (
     "it gives probabilities, not logits (all lie within 0 and 1): leave the softmax or sigmoid out of forward, else "

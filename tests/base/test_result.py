@@ -10,6 +10,7 @@ import pytest
 
 from autovul.base.errors import UserError
 from autovul.base.result import SCHEMA_VERSION, Metric, Result, ResultError, read_results
+from autovul.base.sweep.subject import key_of_record
 
 
 @pytest.fixture
@@ -108,6 +109,9 @@ def test_file_names_tell_runs_apart(result):
     same = {result.replace(options={**result.options, name: value}).file_name() for name, value in unlike.items()}
     assert same == {result.file_name()}
     grey = {value: result.replace(options={**result.options, "grey": value}).file_name() for value in (False, True)}
+    passes = {value: result.replace(options={**result.options, "eot_samples": value}) for value in (1, 10)}
+    assert passes[1].file_name() == result.file_name() != passes[10].file_name()
+    assert key_of_record(passes[1]) == key_of_record(result) != key_of_record(passes[10])
     assert grey[False] == result.file_name() != grey[True], "records from before there was the option keep their names"
     others = {
         result.replace(options={"lr": 0.2, "layers": None}).file_name(),

@@ -9,7 +9,7 @@ from typing import Any
 
 from autovul.base.report import catalogue
 from autovul.base.report.sections import Run
-from autovul.base.result import BOOKKEEPING, Result
+from autovul.base.result import ADDED, BOOKKEEPING, Result
 
 NOT_GIVEN = "not given"
 
@@ -27,10 +27,14 @@ def weights_suffix(result: Result) -> str:
 
 
 def settings_of(result: Result) -> dict[str, str]:
-    """The options that matter for what was measured, as text; a size option only where it is not as published."""
+    """The options that matter for what was measured, as text.
+
+    A size option only where it is not as published, one that came later where it is not as it was before.
+    """
     settings = {}
     for name, value in result.options.items():
-        if name in BOOKKEEPING or (name in catalogue.SHAPE and value in (None, catalogue.SHAPE[name])):
+        as_published = name in catalogue.SHAPE and value in (None, catalogue.SHAPE[name])
+        if name in BOOKKEEPING or as_published or (name in ADDED and value == ADDED[name]):
             continue
         settings[name] = option_text(value)
     if suffix := weights_suffix(result):
@@ -60,8 +64,8 @@ def size_marks(result: Result) -> tuple[str, ...]:
 def varying(runs: Iterable[Run]) -> dict[str, dict[str, list[str]]]:
     """Options with several values among runs: for each value the networks that have it.
 
-    An option that some records lack counts only where lacking says something: the network has its published size, or
-    its weights have no suffix.
+    An option that some records lack counts only where lacking says something: the network has its published size,
+    its weights have no suffix, or the option came later.
     """
     runs = list(runs)
     values: dict[str, dict[str, list[str]]] = defaultdict(dict)
@@ -70,7 +74,7 @@ def varying(runs: Iterable[Run]) -> dict[str, dict[str, list[str]]]:
             holders = values[name].setdefault(value, [])
             if network_name(run.result) not in holders:
                 holders.append(network_name(run.result))
-    for name in (*catalogue.SHAPE, "suffix"):
+    for name in (*catalogue.SHAPE, "suffix", *ADDED):
         rest = [network_name(run.result) for run in runs if name not in run.settings]
         if name in values and rest:
             values[name][lacking(name)] = list(dict.fromkeys(rest))
@@ -78,4 +82,6 @@ def varying(runs: Iterable[Run]) -> dict[str, dict[str, list[str]]]:
 
 
 def lacking(name: str) -> str:
+    if name in ADDED:
+        return option_text(ADDED[name])
     return "as published" if name in catalogue.SHAPE else "none" if name == "suffix" else "not recorded"

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from autovul.base.result import BOOKKEEPING, Result, version_of
+from autovul.base.result import ADDED, BOOKKEEPING, Result, version_of
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,11 @@ def key_of_record(result: Result) -> str:
 
 def key_of(experiment: str, algorithm: str, dataset: str, model: str, seed: int, options: Mapping[str, Any]) -> str:
     """A digest of what a run measures; options that only say where, how fast or how verbosely are no part of it."""
-    relevant = {name: plain(value) for name, value in options.items() if name not in BOOKKEEPING}
+    relevant = {
+        name: plain(value)
+        for name, value in options.items()
+        if name not in BOOKKEEPING and (name not in ADDED or value != ADDED[name])
+    }
     identity = [experiment, algorithm, dataset, model, seed, relevant]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:20]
 

@@ -88,6 +88,16 @@ def test_an_option_that_differs_between_networks_is_named():
     assert "These runs differ in epoch, so compare them with care. epoch: 4 (a) and 8 (b)." in notes(section)
 
 
+def test_an_option_that_came_later_has_the_value_of_before_where_it_is_lacking():
+    before, after, many = ({**extra, "iteration": 7} for extra in ({}, {"eot_samples": 1}, {"eot_samples": 10}))
+    (section,) = sections(make("a", options=before), make("b", options=after))
+    assert not section.differing and not section.setting
+    (section,) = sections(make("a", options=before), make("b", options=after), make("c", options=many))
+    assert dict(section.differing) == {"eot_samples": {"10": ["c"], "1": ["a", "b"]}}
+    found = sections(make("a", options=before), make("a", options=many, value=50.0))
+    assert [dict(section.setting) for section in found] == [{"eot_samples": "1"}, {"eot_samples": "10"}]
+
+
 def test_where_and_how_loudly_a_run_took_place_makes_no_difference():
     first = {"seed": 1, "device": "cpu", "tqdm": True, "suffix": "", "result_dir": "a", "epoch": 2}
     second = {"seed": 2, "device": "cuda", "tqdm": False, "suffix": "_s2", "result_dir": "b", "epoch": 2}

@@ -272,6 +272,44 @@ def test_a_model_that_draws_at_inference_leaves_the_random_state(images):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+class Shaken(Linear):
+    """The linear model with weights that are shaken at each pass, so that the sign of a gradient is mostly chance."""
+
+    def forward(self, x):
+        shaken = self.weight * (1 + 6 * torch.randn(len(x), len(self.weight), device=x.device))
+        score = (x.flatten(1) * shaken).sum(1)
+        return torch.stack([score, -score], 1)
+
+
+def test_the_mean_of_many_gradients_is_that_of_the_expected_loss(inner_images):
+    """L is monotone in the score, whose mean gradient is the weight: the best step goes along its signs."""
+    agreement = []
+    for samples in (1, 200):
+        options = {"iteration": 1, "stop_threshold": None, "target_idx": 1, "eot_samples": samples}
+        torch.manual_seed(0)
+        adversarial, _ = attacks.create("pgd", **options).perturb(Shaken(), inner_images, classes(*[0] * 6))
+        signs = (adversarial - inner_images).flatten(1).sign()
+        agreement.append((signs == Shaken().weight.detach().sign()).double().mean().item())
+    assert agreement[0] < 0.65 and agreement[1] > 0.9
+
+
+@pytest.mark.parametrize(("stop_threshold", "steps"), [(None, 2 * 7 * 6), (0.5, 35)])
+def test_many_gradients_of_a_network_that_does_not_draw_are_one(stop_threshold, steps, images):
+    """And images that have stopped take no part in them."""
+    model, seen, found = small_network().eval(), [], {}
+    model.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    options = {"stop_threshold": stop_threshold, "num_restart": 1, "pgd_eps": 0.1, "pgd_alpha": 0.03}
+    for samples in (1, 4):
+        seen.clear()
+        attack = attacks.create("pgd", eot_samples=samples, **options)
+        found[samples] = attack._attack(model, images, classes(0, 1, 2, 3, 4, 0), torch.Generator().manual_seed(0))
+        assert found[samples].passes.forward == sum(seen)
+    assert torch.allclose(found[1].images, found[4].images, atol=1e-6)
+    assert torch.equal(found[1].iterations, found[4].iterations)
+    assert (found[1].passes.backward, found[4].passes.backward) == (steps, 4 * steps)
+    assert found[4].passes.forward == found[1].passes.forward + 3 * steps
+
+
 def test_a_buffer_that_is_replaced_comes_back(images):
     class Counting(nn.Sequential):
         def __init__(self):

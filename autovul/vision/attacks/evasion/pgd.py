@@ -30,11 +30,14 @@ class PGD(EvasionAttack):
     L is the cross entropy with the target class or, untargeted, the negated cross entropy with the original class;
     Π projects onto the ball of radius ε around the clean image and then onto [0, 1]. There is no random start.
 
+    With ``eot_samples`` the gradient is the mean of so many passes, an estimate of that of the expected loss where the
+    model draws at random (expectation over transformation). The stop condition is still that of a single pass.
+
     An image stops once its stop condition holds (see `EvasionAttack`). This is read from the logits of the gradient
     pass: a step costs one forward and one backward pass, and only the images that go on take part in the next.
 
-    Source: Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks (2018), section 2.1.
-    Deviations from the artifact: one forward pass a step in place of three; restarts work.
+    Source: Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks (2018), section 2.1;
+    Athalye et al., Synthesizing Robust Adversarial Examples (2018), for ``eot_samples``.
     """
 
     name: ClassVar[str] = "pgd"
@@ -54,6 +57,12 @@ class PGD(EvasionAttack):
     )
     grad_method: Literal["white", "nes", "sgd", "hess", "zoo"] = option(
         "white", "Where gradients come from: the model itself, or an estimate from queries."
+    )
+    eot_samples: int = option(
+        1,
+        "Passes that a step's gradient is the mean of, for networks that draw at random.",
+        ge=1,
+        needs="grad_method=white",
     )
     query_num: int = option(100, "Queries a step and image for an estimated gradient.", ge=2, needs=_ESTIMATED)
     sigma: float = option(
@@ -183,13 +192,30 @@ class PGD(EvasionAttack):
         if logits is not None and self.grad_method == "white":
             require_differentiable(logits, self.without_gradient())
             passes.backward += len(target)
-            return torch.autograd.grad(self._loss(logits[going], target).sum(), images)[0][going]
+            gradient = torch.autograd.grad(self._loss(logits[going], target).sum(), images)[0][going]
+            return (
+                gradient
+                if self.eot_samples == 1
+                else self._mean_gradient(model, gradient, images, going, target, passes)
+            )
 
         def loss_of(queries: Tensor, index: Tensor) -> Tensor:
             return self._loss(self._query(model, queries, passes), target[index])
 
         estimate = ESTIMATORS[self.grad_method]
         return estimate(loss_of, images[going], query_num=self.query_num, sigma=self.sigma, generator=generator)
+
+    def _mean_gradient(
+        self, model: nn.Module, first: Tensor, images: Tensor, going: Tensor | slice, target: Tensor, passes: Passes
+    ) -> Tensor:
+        """The mean of the first gradient and of further passes over the images that go on."""
+        total, images = first, images.detach()[going].requires_grad_()
+        for _ in range(self.eot_samples - 1):
+            loss = self._loss(require_logits(model(images)), target).sum()
+            total = total + torch.autograd.grad(loss, images)[0]
+            passes.forward += len(images)
+            passes.backward += len(images)
+        return total / self.eot_samples
 
     def _judge(self, model: nn.Module, result: Perturbation, active: Tensor, target: Tensor) -> None:
         logits = self._query(model, result.images[active], result.passes)
