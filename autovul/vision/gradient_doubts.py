@@ -11,7 +11,8 @@ from autovul.vision.models.quick import quick
 
 MISLEADING = (
     "with every pixel free to change, steps along its gradients fooled it on {} of {} images, where all are to be "
-    "expected: they lead astray (rounding, detaching, noise), so that what they do not find is no robustness"
+    "expected: they lead astray (rounding, detaching, noise), so that what they do not find is no robustness; --attack "
+    "hop_skip_jump needs none"
 )
 FLAT = (
     "the gradient was 0 for {} of {} images, which so stayed as they were and count as robust: a loss that is flat, of "

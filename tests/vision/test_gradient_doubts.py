@@ -116,6 +116,8 @@ def test_the_command_says_so_where_it_follows_gradients(workspace, capsys):
     assert "doubtful: with every pixel free to change" in told("hidden_nets:Reversed", "--iteration", "0")
     queried = ("--grad_method", "nes", "--query_num", "2", "--sigma", "0.01", "--iteration", "1")
     assert "doubtful" not in told("hidden_nets:Reversed", *queried)
+    searched = ("--attack", "hop_skip_jump", "--max_queries", "20")
+    assert "doubtful" not in told("hidden_nets:Reversed", *searched)
     assert "doubtful: the gradient was 0 for " in told("hidden_nets:Large")
     found = told("hidden_nets:Reversed", "--attack", "fmn")
     assert "no adversarial example was found at any distance" in found and "with every pixel free" in found

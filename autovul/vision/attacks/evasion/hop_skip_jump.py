@@ -52,6 +52,10 @@ class HopSkipJumpAttack(MinimumNorm):
         "that round their input.", gt=0, le=10,
     )  # fmt: skip
 
+    @property
+    def follows_gradients(self) -> bool:
+        return False
+
     @model_validator(mode="after")
     def _growing(self) -> HopSkipJumpAttack:
         if self.init_eval > self.max_eval:
