@@ -7,16 +7,18 @@ from autovul.base.result import Metric, Result
 BOLD, PLAIN = "\033[1m", "\033[0m"
 
 
-def summary(result: Result, *, color: bool = False, verbose: bool = False) -> str:
+def summary(result: Result, *, color: bool = False, verbose: bool = False, algorithm: str = "") -> str:
     """Title, metrics with units and counts, and what it cost.
 
     Args:
         result: The record.
         color: Whether the title may be set in bold by a terminal's control sequence.
         verbose: Whether options, hashes and versions are shown as well.
+        algorithm: What the title says of how the algorithm was set; "" for nothing.
     """
     subject = " ".join(part for part in (result.experiment, result.algorithm) if part)
     title = f"{subject}: {result.model} ({result.group}) on {result.dataset}, seed {result.seed}"
+    title += f"; {algorithm}" if algorithm else ""
     lines = [f"{BOLD}{title}{PLAIN}" if color else title]
     if result.status != "ok":
         lines.append(f"  {result.status}: {result.message}")

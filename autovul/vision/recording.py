@@ -136,5 +136,6 @@ def hand_over(result: Result, settings: Settings) -> int:
     environment = settings.environment
     path = result.write(environment.result_dir)
     shown = result.replace(files={**result.files, "result": str(path)})
-    print(summary(shown, color=environment.color, verbose=environment.verbose > 0))
+    short = settings.algorithm.in_pixel_units().in_short() if settings.algorithm_name else ""
+    print(summary(shown, color=environment.color, verbose=environment.verbose > 0, algorithm=short))
     return 0 if result.status == "ok" else 1

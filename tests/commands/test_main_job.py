@@ -93,11 +93,12 @@ def test_the_rest_of_the_job(trained, capsys):
     assert page.lstrip().lower().startswith("<!doctype html>")
 
 
-def test_command_line_units_of_epsilon(trained):
+def test_command_line_units_of_epsilon(trained, capsys):
     assert adv_attack.main([*TINY, "--pgd_eps", "16", "--pgd_alpha", "4/255", "--test_num", "5"]) == 0
     options = only_result(trained, "adv_attack").options
     assert options["pgd_eps"] == pytest.approx(16 / 255)
     assert options["pgd_alpha"] == pytest.approx(4 / 255)
+    assert "seed 1228; L∞, ε 16/255, step 4/255" in capsys.readouterr().out
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(workspace):

@@ -91,6 +91,7 @@ def check(capsys, line, status, parts):
         ("adv_attack --grad_method black", ["--grad_method", "white", "nes", "black"]),
         ("adv_attack --stop_threshold 2", ["--stop_threshold", "from 0 to 1", "2"]),
         ("adv_attack --grad_method nes --query_num 7", ["query_num", "even", "7"]),
+        ("adv_attack -d digits --pgd_eps 1 --pgd_alpha 0.05", ["pgd_eps 1 is read as 1/255", "12.75/255", "255 for"]),
         ("adv_attack --norm 3", ["--norm", "inf", "2"]),
         ("adv_attack --lr 0.1", ["--lr", "train"]),
         ("validate --batch_size 5", ["--batch_size", "belongs to train", "not to validate"]),

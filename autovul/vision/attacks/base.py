@@ -92,6 +92,10 @@ class Attack(Options):
         """The attack with its options as the command line means them; most are meant as they stand."""
         return self
 
+    def in_short(self) -> str:
+        """What the head line of a summary says of it, in pixel units."""
+        return ""
+
     @abstractmethod
     def run(self, model: nn.Module, dataset: ImageDataset, setup: Setup = Setup()) -> Result:
         """Attack ``model`` as the protocol says and measure the outcome on ``dataset``; `record` makes the record."""

@@ -451,6 +451,29 @@ def test_command_line_units():
     assert units(pgd_eps=8.0, pgd_alpha=2.0) == (8 / 255, 2 / 255)
     assert units(pgd_eps=0.5, pgd_alpha=1.0) == (0.5, 1 / 255)
     assert units(pgd_eps=8.0, pgd_alpha=2.0, norm="2") == (8.0, 2.0)
+    assert units(pgd_eps=255.0, pgd_alpha=12.75) == (1.0, 0.05)
+    assert units(pgd_eps=1.0, pgd_alpha=6 / 255) == (1 / 255, 6 / 255), "a default of a data set"
+    assert units(pgd_eps=1.0) == (1 / 255, 2 / 255)
+    assert units(pgd_eps=8.0, pgd_alpha=0.05) == (8 / 255, 0.05), "less than the ball is wide"
+    assert units(pgd_eps=1.0, pgd_alpha=0.05, norm="2") == (1.0, 0.05)
+
+
+@pytest.mark.parametrize(("eps", "alpha"), [(1.0, 0.05), (1.0, 0.2), (2.0, 0.02), (8.0, 0.5), (1.0, 0.01)])
+def test_a_step_in_another_unit_than_the_radius_is_refused(eps, alpha):
+    attack = attacks.create("pgd", pgd_eps=eps, pgd_alpha=alpha)
+    with pytest.raises(OptionError) as told:
+        attack.in_pixel_units()
+    assert f"pgd_eps {eps:g} is read as {eps:g}/255 and pgd_alpha {alpha:g} as it stands" in str(told.value)
+    assert "255 for the whole range" in str(told.value) and "\n" not in str(told.value)
+
+
+def test_the_head_line_tells_radius_and_step():
+    def short(**options):
+        return attacks.create("pgd", **options).in_pixel_units().in_short()
+
+    assert short(pgd_eps=8.0, pgd_alpha=0.05) == "L∞, ε 8/255, step 12.75/255"
+    assert short(pgd_eps=255.0, pgd_alpha=12.75) == "L∞, ε 255/255, step 12.75/255"
+    assert short(norm="2", pgd_eps=1.5, pgd_alpha=0.25) == "L2, ε 1.5, step 0.25"
 
 
 @pytest.mark.parametrize("norm,eps,alpha", [("inf", EPS, 2 / 255), ("2", 1.0, 0.3)])

@@ -17,6 +17,7 @@ from autovul.vision.attacks.evasion.image_attack import WITHOUT_GRADIENT
 from autovul.vision.attacks.evasion.norms import Norm, lengths, unit, within
 from autovul.vision.attacks.evasion.perturbation import Passes, Perturbation
 
+LARGEST_STEP = 50  # /255, of which a fraction such as 0.2 may be a whole number
 _ESTIMATED = "grad_method=nes|sgd|hess|zoo"
 
 
@@ -48,7 +49,12 @@ class PGD(EvasionAttack):
         ge=0,
         unit="pixels",
     )
-    pgd_eps: float = option(8 / 255, "Radius of the ball; on the command line as for --pgd_alpha.", ge=0, unit="pixels")
+    pgd_eps: float = option(
+        8 / 255,
+        "Radius of the ball; on the command line as for --pgd_alpha: 255 is the whole range, and 1 is 1/255.",
+        ge=0,
+        unit="pixels",
+    )
     norm: Norm = option("inf", "Norm of the ball and of the step.")
     num_restart: int = option(
         0,
@@ -97,6 +103,11 @@ class PGD(EvasionAttack):
                 f"not 8); got {self.pgd_eps:g}"
             )
 
+    def in_short(self) -> str:
+        if self.norm == "2":
+            return f"L2, ε {self.pgd_eps:g}, step {self.pgd_alpha:g}"
+        return f"L∞, ε {255 * self.pgd_eps:.4g}/255, step {255 * self.pgd_alpha:.4g}/255"
+
     @model_validator(mode="after")
     def _enough_queries(self) -> PGD:
         if self.grad_method in ("nes", "zoo") and self.query_num % 2:
@@ -108,9 +119,23 @@ class PGD(EvasionAttack):
         return self
 
     def in_pixel_units(self) -> PGD:
-        """The attack with ε and step as the command line means them: for L-infinity, 8 is 8/255."""
+        """The attack with ε and step as the command line means them: for L-infinity, 8 is 8/255.
+
+        Raises:
+            OptionError: ε was read so and a step below 1 was not, which is more than the ball is wide: 0.05 beside an
+                ε of 1 that was meant for the whole range. A whole number of 255ths, as data sets' defaults are, is no
+                slip unless it is as large as 51/255.
+        """
         if self.norm != "inf":
             return self
+        step = 255 * self.pgd_alpha
+        plain = abs(step - round(step)) > 1e-6 or step > LARGEST_STEP
+        if self.pgd_eps >= 1 > self.pgd_alpha and step > 2 * self.pgd_eps and plain:
+            raise OptionError(
+                f"pgd_eps {self.pgd_eps:g} is read as {self.pgd_eps:g}/255 and pgd_alpha {self.pgd_alpha:g} as it "
+                f"stands, {step:.4g}/255, more than the ball is wide: values of at least 1 are read as /255; give both "
+                "so, such as 8 and 2, and 255 for the whole range"
+            )
         scaled = {n: getattr(self, n) / 255 for n in ("pgd_alpha", "pgd_eps") if getattr(self, n) >= 1}
         return self.model_copy(update=scaled)
 
