@@ -38,7 +38,8 @@ class PGD(EvasionAttack):
     pass: a step costs one forward and one backward pass, and only the images that go on take part in the next.
 
     Source: Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks (2018), section 2.1;
-    Athalye et al., Synthesizing Robust Adversarial Examples (2018), for ``eot_samples``.
+    Athalye et al., Synthesizing Robust Adversarial Examples (2018), for ``eot_samples``. Deviations from the artifact:
+    one forward pass a step in place of three; restarts work.
     """
 
     name: ClassVar[str] = "pgd"
