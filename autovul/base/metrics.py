@@ -61,6 +61,12 @@ def cross_entropy(p_logits: Tensor, q_logits: Tensor) -> float:
     return functional.cross_entropy(q_logits.double(), p_logits.double().softmax(1)).item()
 
 
+def margins(logits: Tensor, classes: Tensor) -> Tensor:
+    """Of each row (N, K), the logit of its class (N,) less the largest other one: above 0 where the class is on top."""
+    own = logits.gather(1, classes[:, None]).squeeze(1)
+    return own - logits.scatter(1, classes[:, None], -torch.inf).amax(1)
+
+
 def agreement(p_logits: Tensor, q_logits: Tensor) -> float:
     """The share of images, in percent, for which both give the same class."""
     _require_alike(p_logits, q_logits)

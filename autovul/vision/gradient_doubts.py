@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from autovul.base.metrics import margins
 from autovul.base.result import Result
 from autovul.vision.attacks.base import device_of, require_logits, untouched
 from autovul.vision.models.quick import quick
@@ -53,7 +54,7 @@ def doubts_of_gradients(model: nn.Module, images: Tensor, labels: Tensor) -> lis
             return []
         for step in range(STEPS + 1):
             x = x.detach().requires_grad_()
-            margin = _margin(require_logits(asked(x)), y)
+            margin = margins(require_logits(asked(x)), y)
             left = margin > 0
             if step == STEPS or not margin.requires_grad or not bool(left.any()):
                 break
@@ -71,8 +72,3 @@ def doubts_of_search(result: Result) -> list[str]:
     if missing > few:
         return [NONE_NEAR.format(missing, images)]
     return [FLAT.format(flat, images)] if flat > few else []
-
-
-def _margin(logits: Tensor, labels: Tensor) -> Tensor:
-    own = logits.gather(1, labels[:, None]).squeeze(1)
-    return own - logits.scatter(1, labels[:, None], -torch.inf).amax(1)

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from autovul.base.metrics import margins
 from autovul.base.options import option
 from autovul.vision.attacks.base import registry, require_differentiable, require_logits
 from autovul.vision.attacks.evasion.image_attack import WITHOUT_GRADIENT
@@ -98,6 +99,5 @@ class FMN(MinimumNorm):
 
     def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """(N,), below 0 where the image is adversarial."""
-        own = logits.gather(1, target[:, None]).squeeze(1)
-        others = logits.scatter(1, target[:, None], -torch.inf).amax(1)
-        return own - others if self.untargeted else others - own
+        margin = margins(logits, target)
+        return margin if self.untargeted else -margin
